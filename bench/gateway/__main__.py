@@ -1,0 +1,5 @@
+"""`make bench-gateway`."""
+
+from bench.gateway.run import main
+
+main()

@@ -1,0 +1,75 @@
+"""Put every model of the quickstart into one folder, the volume `models`; what is there is left alone."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+WORK = REPOSITORY / ".folio" / "quickstart"
+MODELS = WORK / "models"
+DOCS = REPOSITORY / "docs"
+COMMITTED = ("triage", "desk-s", "desk-l")
+DOCS_DIGEST = "docs.sha256"
+
+Say = Callable[[str], None]
+
+
+def prepare(say: Say = print) -> Path:
+    """Return the folder; make what it lacks. The heavy imports wait until something is to be made."""
+    MODELS.mkdir(parents=True, exist_ok=True)
+    for name in COMMITTED:
+        _link(MODELS / name, HERE / "models" / name)
+    _general(say)
+    _minilm(say)
+    _handbook(say)
+    return MODELS
+
+
+def _link(link: Path, target: Path) -> None:
+    if link.is_symlink() and link.readlink() == target:
+        return
+    if link.is_symlink():
+        link.unlink()
+    link.symlink_to(target, target_is_directory=True)
+
+
+def _general(say: Say) -> None:
+    from dequantise import dequantise, is_dequantised, packaged_gguf  # noqa: PLC0415
+
+    if is_dequantised(MODELS / "general"):
+        return
+    say("dequantising SmolLM2-135M-Instruct")
+    dequantise(packaged_gguf(), MODELS / "general")
+
+
+def _minilm(say: Say) -> None:
+    from folio_serving.classify.export import export, installed_weights  # noqa: PLC0415
+
+    if export(MODELS / "minilm", installed_weights()):
+        say("exported MiniLM to ONNX")
+
+
+def _handbook(say: Say) -> None:
+    index, digest = MODELS / "handbook", _digest(DOCS)
+    marker = WORK / DOCS_DIGEST
+    if index.is_dir() and marker.is_file() and marker.read_text() == digest:
+        return
+    from folio_serving.retrieve.index import build_index  # noqa: PLC0415 - imports lancedb
+
+    shutil.rmtree(index, ignore_errors=True)
+    summary = build_index(DOCS, index, MODELS / "minilm")
+    marker.write_text(digest)
+    say(f"indexed {summary.documents} documents of docs/ as the handbook, {summary.passages} passages")
+
+
+def _digest(folder: Path) -> str:
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
+if __name__ == "__main__":
+    print(prepare())

@@ -1,0 +1,1 @@
+"""`folio`: one command over both planes."""

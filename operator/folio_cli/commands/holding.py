@@ -1,0 +1,102 @@
+"""Waiting with the user: until a portfolio has come up, and while it runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from folio_cli import show
+from folio_cli.exits import OK, Problem
+from folio_cli.local import bringing_up, processes
+from folio_cli.local.applied import load_applied
+from folio_cli.local.bringing_up import Started
+from folio_cli.local.state import Running, StateDir
+from folio_cli.local.watching import Eyes, is_settled
+from folio_cli.progress import Lines, Progress
+from folio_operator.status import Status
+from folio_operator.world import Portfolio
+
+LOOK_SECONDS = 0.5
+HELD_LOOK_SECONDS = 2.0
+FAILED_FOR_SECONDS = 8.0
+"""A canary that failed is sent again after 5 s; only a model that stays failed is given up on."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one looks at while it comes up."""
+
+    eyes: Eyes
+    running: Running
+    portfolio: Portfolio
+    is_new: bool = True
+    """Whether it came up for the first time: then one is told how to talk to it."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        return max(entry.startup_timeout_seconds for entry in self.portfolio.resource.spec.models)
+
+
+def until_settled(scene: Scene, lines: Progress) -> Status:
+    """Show every model until nothing more will happen by itself; say at once when the portfolio answers."""
+    began = settled_since = time.monotonic()
+    told = not scene.is_new
+    while True:
+        status = scene.eyes.status(scene.portfolio)
+        lines.show(status)
+        if not told and status.finding("Ready").status == "True":
+            told = True
+            _say(lines, invitation(scene.running.url, scene.portfolio))
+        now = time.monotonic()
+        settled_since = settled_since if is_settled(status) else now
+        if (
+            is_settled(status) and now - settled_since >= _patience(status)
+        ) or now - began > scene.timeout_seconds:
+            return status
+        if not processes.is_supervised(scene.running):
+            raise Problem("it was stopped while it came up", ["folio up starts it again"])
+        time.sleep(LOOK_SECONDS)
+
+
+def _say(lines: Progress, said: list[str]) -> None:
+    for line in said:
+        lines.say(line)
+
+
+def _patience(status: Status) -> float:
+    return FAILED_FOR_SECONDS if any(model.state == "Failed" for model in status.models) else 0.0
+
+
+def invitation(url: str, portfolio: Portfolio) -> list[str]:
+    """Return how to talk to it."""
+    question = '{"model": "folio", "messages": [{"role": "user", "content": "Hello"}]}'
+    return [
+        "every ladder answers now; the models that are still loading join as they come",
+        f"  curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{question}'",
+        f'  openai.OpenAI(base_url="{url}/v1", api_key="any")',
+        f"  folio chat --portfolio {portfolio.key.name}",
+    ]
+
+
+def hold(state: StateDir, started: Started) -> int:
+    """Keep the terminal, tell what changes, and end everything at Ctrl-C or SIGTERM."""
+    running = started.running
+    lines = Lines(show.console())
+    lines.say("serving; Ctrl-C stops it")
+    try:
+        while processes.is_supervised(running):
+            applied = load_applied(state)
+            if applied is not None:
+                lines.show(Eyes.on(running, state).status(applied.portfolio))
+            time.sleep(HELD_LOOK_SECONDS)
+    except KeyboardInterrupt:
+        lines.say("stopping")
+        bringing_up.stop(state, running)
+        lines.say("stopped; no process is left")
+        return OK
+    if not state.running.exists():
+        lines.say("stopped from elsewhere")
+        return OK
+    tail = bringing_up.log_tail(state.log)
+    bringing_up.stop(state, running)
+    raise Problem("Ray ended by itself", [*tail, f"the whole log is {state.log}"])

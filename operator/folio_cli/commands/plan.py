@@ -1,0 +1,56 @@
+"""`folio plan`: what an edit would do, before it is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from folio_cli import inputs, options, show
+from folio_cli.local.applied import load_applied
+from folio_cli.local.state import StateDir
+from folio_operator import plan as plans
+from folio_operator.desired import Circumstances, Desired, desired
+
+Against = Annotated[
+    list[Path] | None,
+    typer.Option("--against", help="Compare with these files instead of what runs; for a pull request's CI."),
+]
+
+
+def plan(
+    file: options.Files,
+    against: Against = None,
+    portfolio: options.Name = None,
+    state_dir: options.Folder = None,
+    output: options.Format = show.Output.TEXT,
+) -> None:
+    """Tell what applying these files would do.
+
+    Ends with 0 if all is in place, 2 if a model restarts, 3 if a new cluster is needed, 64 for wrong files.
+
+    \b
+    Examples:
+      folio plan -f modelportfolio.yaml
+      folio plan -f new.yaml --against old.yaml --output json
+    """
+    given = inputs.read(file, portfolio)
+    accepted = inputs.checked(given, with_secrets=False)
+    before = _files(against, given.name) if against else _applied(StateDir.of(given.name, state_dir))
+    found = plans.plan(desired(accepted, Circumstances()), before)
+    if output is show.Output.JSON:
+        show.print_json(show.plan_json(found))
+    else:
+        show.print_lines(show.plan_lines(found))
+    raise typer.Exit(int(found.effect))
+
+
+def _files(against: list[Path], name: str) -> Desired:
+    given = inputs.read(against, name)
+    return desired(inputs.checked(given, with_secrets=False), Circumstances())
+
+
+def _applied(state: StateDir) -> Desired | None:
+    held = load_applied(state) if state.load() is not None else None
+    return desired(held.portfolio, Circumstances()) if held else None

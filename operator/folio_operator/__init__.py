@@ -1,0 +1,1 @@
+"""The operator: turns resources into a RayService and tells the truth about it."""

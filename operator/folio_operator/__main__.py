@@ -1,0 +1,5 @@
+"""`python -m folio_operator`."""
+
+from folio_operator.main import main
+
+main()

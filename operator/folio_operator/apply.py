@@ -1,0 +1,139 @@
+"""Makes the cluster what it ought to be, and writes nothing that is so already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from folio_api.meta import Key
+from folio_operator.children import RENDERER, RENDERER_VERSION, Installation, Manifest
+from folio_operator.cluster import (
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+    RAY_SERVICE,
+    SECRET,
+    SERVICE,
+    ApiError,
+    Body,
+    Cluster,
+    Kind,
+    key_of,
+    kind_of,
+    uid_of,
+)
+from folio_operator.credentials import Reader
+from folio_operator.drift import digest, is_settled, stamped
+from folio_operator.gather import deployed
+from folio_operator.revisions import INPUTS_LABEL
+from folio_operator.store import Store
+
+PRUNED = (RAY_SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET)
+logger = logging.getLogger(__name__)
+
+
+class NameConflictError(Exception):
+    """A child's name belongs to somebody else, and nothing is adopted."""
+
+
+@dataclass(frozen=True)
+class Applier:
+    """Writes the children of portfolios."""
+
+    cluster: Cluster
+    store: Store
+    reader: Reader
+
+    async def apply(self, owner: Body, manifest: Manifest) -> Body:
+        """Bring one child about; return it as it is stored."""
+        wanted = stamped(manifest)
+        live = await self._live(owner, wanted)
+        if live is not None and is_settled(wanted, live):
+            return live
+        stored = await self.cluster.apply(wanted)
+        logger.info("applied %s %s", wanted["kind"], key_of(wanted))
+        self._remember(stored)
+        return stored
+
+    async def patch(self, live: Body, operations: list[Manifest]) -> None:
+        self._remember(await self.cluster.patch(kind_of(live), key_of(live), operations))
+
+    async def prune(self, owner: Body, children: Iterable[Body], wanted: Iterable[Manifest]) -> None:
+        """Delete what we made and want no longer."""
+        names = {(each["kind"], key_of(each).name) for each in wanted}
+        for child in children:
+            stays = (child["kind"], key_of(child).name) in names or kind_of(child) not in PRUNED
+            if not stays and is_owned(child, owner):
+                await self.delete(child)
+
+    async def delete(self, child: Body) -> None:
+        if child["metadata"].get("deletionTimestamp") is None:
+            await self.cluster.delete(kind_of(child), key_of(child), uid_of(child))
+            logger.info("deleted %s %s", child["kind"], key_of(child))
+
+    async def _live(self, owner: Body, wanted: Manifest) -> Body | None:
+        """Return the child as it is, asking by name only for what no watch shows."""
+        kind, key = kind_of(wanted), key_of(wanted)
+        live = self.store.get(kind, key)
+        if live is None:
+            live = await (self.reader.read(kind, key) if kind is SECRET else self.cluster.get(kind, key))
+        if live is None and kind is RAY_SERVICE:
+            await self._refuse_foreign_service(key)
+        if live is not None and not is_owned(live, owner):
+            raise NameConflictError(_conflict(kind, key))
+        return live
+
+    async def _refuse_foreign_service(self, key: Key) -> None:
+        """KubeRay will make a Service of this name, and would fight whoever has it."""
+        service = await self.cluster.get(SERVICE, key)
+        owners = (service["metadata"].get("ownerReferences") or ()) if service else ()
+        ours = any(each["kind"] == RAY_SERVICE.name and each["name"] == key.name for each in owners)
+        if service is not None and not ours:
+            raise NameConflictError(_conflict(SERVICE, key))
+
+    def _remember(self, stored: Body) -> None:
+        if kind_of(stored) is SECRET:
+            self.reader.wrote(SECRET, key_of(stored), stored)
+        else:
+            self.store.put(stored)
+
+
+def _conflict(kind: Kind, key: Key) -> str:
+    return (
+        f"the {kind.name} {key.name} belongs to somebody else, and nothing is adopted: delete or rename it,"
+        " or rename the portfolio"
+    )
+
+
+def is_owned(child: Body, owner: Body) -> bool:
+    references = child["metadata"].get("ownerReferences") or ()
+    return any(each["uid"] == uid_of(owner) for each in references)
+
+
+def with_origin(service: Manifest, inputs: str, installation: Installation) -> Manifest:
+    """Return the RayService with what it was rendered from and by."""
+    notes = {
+        **service["metadata"]["annotations"],
+        RENDERER: f"{RENDERER_VERSION}-{digest(asdict(installation))}",
+        INPUTS_LABEL: inputs,
+    }
+    return {**service, "metadata": {**service["metadata"], "annotations": notes}}
+
+
+def is_of_older_renderer(service: Manifest, live: Body | None) -> bool:
+    """Return whether another version of the operator rendered the same inputs: then it stays as it is."""
+    if live is None:
+        return False
+    old: Mapping[str, str] = live["metadata"].get("annotations") or {}
+    new: Mapping[str, str] = service["metadata"]["annotations"]
+    same = old.get(INPUTS_LABEL) == new[INPUTS_LABEL] and set(deployed(live)) == set(deployed(service))
+    return same and old.get(RENDERER) != new[RENDERER]
+
+
+def refusal(error: ApiError) -> tuple[str, str]:
+    """Return reason and message of a refusal that somebody must put right."""
+    if error.status == 404 and "ray.io" in str(error):
+        return "KubeRayAbsent", "the API server knows no RayService: install KubeRay 1.6 or newer"
+    if error.status == 403:
+        return "Forbidden", f"the operator may not: {error}; see the chart's RBAC"
+    return "Refused", f"the API server refused it: {error}"

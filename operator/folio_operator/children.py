@@ -1,0 +1,78 @@
+"""What every child object of a portfolio carries: names, labels, the owner, and the settings of the
+installation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from folio_api.meta import API_VERSION
+from folio_operator.world import Portfolio
+
+Manifest = dict[str, Any]
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+PORTFOLIO_LABEL = "folio.dev/portfolio"
+ROLE_LABEL = "folio.dev/role"
+RENDERER = "folio.dev/renderer"
+RENDERER_VERSION = "1"
+"""Raised when the same portfolio renders differently; an older object is then left alone until its spec
+changes.
+"""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What the chart decides for every portfolio."""
+
+    serving_image: str = "folio/serving:0.1.0"
+    ray_version: str = "2.60.0"
+    operator_namespace: str = "folio-system"
+    kuberay_labels: Mapping[str, str] | None = None
+    """Labels of KubeRay's pods, which must reach the dashboard; None: the ones of its own chart."""
+
+
+def metadata(portfolio: Portfolio, name: str, annotations: Mapping[str, str] | None = None) -> Manifest:
+    """Return a child's metadata, owned by the portfolio where that exists in a cluster."""
+    common = portfolio.resource.spec.common_metadata
+    notes = {**common.annotations, **(annotations or {})}
+    result: Manifest = {
+        "name": name,
+        "namespace": portfolio.key.namespace,
+        "labels": labels(portfolio),
+    }
+    if notes:
+        result["annotations"] = notes
+    if portfolio.resource.metadata.uid:
+        result["ownerReferences"] = [_owner(portfolio)]
+    return result
+
+
+def labels(portfolio: Portfolio) -> dict[str, str]:
+    common = portfolio.resource.spec.common_metadata.labels
+    return {**common, MANAGED_BY: "folio", PORTFOLIO_LABEL: portfolio.key.name}
+
+
+def _owner(portfolio: Portfolio) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelPortfolio",
+        "name": portfolio.key.name,
+        "uid": portfolio.resource.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def gateway_secret(portfolio: Portfolio) -> str:
+    return f"{portfolio.key.name}-gateway"
+
+
+def models_secret(portfolio: Portfolio) -> str:
+    return f"{portfolio.key.name}-models"
+
+
+def ray_token_secret(portfolio: Portfolio) -> str:
+    return f"{portfolio.key.name}-ray-auth"

@@ -1,0 +1,98 @@
+"""The API server as a pass meets it: a handful of verbs, objects by kind and name, trouble as one exception.
+
+Nothing here knows a client library; the adapter is `kube.py`, the tests have a fake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from folio_api.meta import API_VERSION, Key
+
+FIELD_MANAGER = "folio"
+Body = Mapping[str, Any]
+"""An object as the API server holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object, and where the API server keeps it."""
+
+    api_version: str
+    name: str
+    plural: str
+
+    @property
+    def group(self) -> str:
+        """Empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+
+PORTFOLIO = Kind(API_VERSION, "ModelPortfolio", "modelportfolios")
+POLICY = Kind(API_VERSION, "RoutingPolicy", "routingpolicies")
+MODEL = Kind(API_VERSION, "SpecialistModel", "specialistmodels")
+RAY_SERVICE = Kind("ray.io/v1", "RayService", "rayservices")
+RAY_CLUSTER = Kind("ray.io/v1", "RayCluster", "rayclusters")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+REVISION = Kind("apps/v1", "ControllerRevision", "controllerrevisions")
+SECRET = Kind("v1", "Secret", "secrets")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+SERVICE = Kind("v1", "Service", "services")
+EVENT = Kind("events.k8s.io/v1", "Event", "events")
+
+INPUTS = (PORTFOLIO, POLICY, MODEL)
+"""What people write."""
+CHILDREN = (RAY_SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, REVISION)
+"""What a pass makes and watches; Secrets are made too, and never watched."""
+WATCHED = (*INPUTS, *CHILDREN, RAY_CLUSTER)
+ALL = (*WATCHED, SECRET, CONFIG_MAP, SERVICE, EVENT)
+
+
+def kind_of(body: Body) -> Kind:
+    """Return the kind of an object that is one of Folio's or of its children."""
+    return next(kind for kind in ALL if kind.name == body["kind"])
+
+
+def key_of(body: Body) -> Key:
+    return Key(body["metadata"].get("namespace") or "default", body["metadata"]["name"])
+
+
+def uid_of(body: Body) -> str:
+    return str(body["metadata"].get("uid", ""))
+
+
+class ApiError(Exception):
+    """The API server said no, or could not be reached (status 0)."""
+
+    def __init__(self, status: int, message: str, subject: str = "") -> None:
+        super().__init__(f"{subject}: {message}" if subject else message)
+        self.status = status
+
+    @property
+    def passes_by_itself(self) -> bool:
+        """Whether the same request may succeed later, without anybody changing anything."""
+        return self.status in (0, 409, 429) or self.status >= 500
+
+
+class Cluster(Protocol):
+    """Every verb raises ApiError. What it returns is the object as stored."""
+
+    async def get(self, kind: Kind, key: Key) -> Body | None: ...
+
+    async def list(self, kind: Kind) -> Sequence[Body]: ...
+
+    async def apply(self, body: Body, *, subresource: str = "") -> Body:
+        """Create the object or own the fields that `body` states, whoever else had them; drop those that it
+        stated before.
+        """
+
+    async def create(self, body: Body) -> None: ...
+
+    async def patch(self, kind: Kind, key: Key, operations: Sequence[Mapping[str, Any]]) -> Body:
+        """Apply a JSON patch, whole or not at all."""
+
+    async def delete(self, kind: Kind, key: Key, uid: str) -> None:
+        """Delete this very object; one that is gone already is fine."""

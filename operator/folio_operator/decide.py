@@ -1,0 +1,104 @@
+"""What to serve now: what people wrote if it is valid and approved, else what served last. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from folio_operator import checks, effective
+from folio_operator.children import Manifest
+from folio_operator.cluster import REVISION, Body, kind_of
+from folio_operator.desired import Circumstances, Desired, desired
+from folio_operator.gather import Gathered, deployed, groups_of, live_groups
+from folio_operator.plan import Effect, Plan, plan
+from folio_operator.revisions import is_of, newest, restored
+from folio_operator.serve_config import GATEWAY
+from folio_operator.status import Finding
+from folio_operator.world import Observed, Portfolio
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdict on what people wrote, and what is to run."""
+
+    accepted: Finding
+    serving: Portfolio | None
+    """None: nothing may run yet, and nothing ever did."""
+    waiting: Plan | None = None
+    """What needs somebody's approval first."""
+
+
+def decide(gathered: Gathered, circumstances: Circumstances) -> Decision:
+    """Return what to serve; an invalid edit leaves the last good revision running."""
+    portfolio = gathered.portfolio
+    kept = newest(kept_revisions(gathered))
+    if refused := _refused(gathered):
+        return Decision(refused, restored(portfolio, kept))
+    accepted = Finding("Accepted", "True", "Valid")
+    last = None if kept is None or is_of(kept, portfolio) else restored(portfolio, kept)
+    if last is None or gathered.service is None:
+        return Decision(accepted, portfolio)
+    todo = plan(desired(portfolio, circumstances), desired(last, circumstances))
+    approved = portfolio.resource.spec.rollout.new_cluster.approved_plan
+    if todo.effect is Effect.NEW_CLUSTER and approved != todo.id:
+        return Decision(accepted, last, todo)
+    return Decision(accepted, portfolio)
+
+
+def _refused(gathered: Gathered) -> Finding | None:
+    for problem in gathered.problems:
+        return Finding("Accepted", "False", problem.reason, problem.message)
+    failure = checks.first_failure(gathered.portfolio)
+    return Finding("Accepted", "False", failure.reason, str(failure)) if failure else None
+
+
+def kept_revisions(gathered: Gathered) -> tuple[Body, ...]:
+    return tuple(each for each in gathered.children if kind_of(each) is REVISION)
+
+
+def applications(service: Body | None, seen: Observed) -> Collection[str] | None:
+    """Return which applications to ask for: the gateway alone until it runs, then all, for good.
+
+    KubeRay calls a first cluster ready only when all applications run, so one bad model would block it.
+    """
+    gateway = seen.applications.get(GATEWAY)
+    has_models = bool(set(deployed(service)) - {GATEWAY})
+    return None if has_models or (gateway is not None and gateway.state == "RUNNING") else (GATEWAY,)
+
+
+def current_nonces(portfolio: Portfolio, service: Body | None) -> dict[str, str]:
+    """Return the nonces that the models run with."""
+    written = deployed(service)
+    found = ((member.name, written.get(effective.application(member), "")) for member in portfolio.members)
+    return {name: nonce for name, nonce in found if nonce}
+
+
+def circumstances_of(gathered: Gathered, base: Circumstances) -> Circumstances:
+    """Return the circumstances of this very portfolio, its live groups in their order."""
+    return replace(base, live=live_groups(gathered.service, gathered.ray_cluster))
+
+
+def bounds_patch(wanted: Desired, ray_cluster: Body | None) -> list[Manifest]:
+    """Return the JSON patch that brings new bounds of the worker groups to the live RayCluster.
+
+    KubeRay never does; the tests in it refuse the patch if the groups have moved meanwhile.
+    """
+    groups = {
+        group["groupName"]: group
+        for group in wanted.ray_service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    }
+    operations: list[Manifest] = []
+    for index, live in enumerate(groups_of(ray_cluster)):
+        group = groups.get(live["groupName"])
+        if group is not None and _bounds(group) != _bounds(live):
+            path = f"/spec/workerGroupSpecs/{index}"
+            operations.append({"op": "test", "path": f"{path}/groupName", "value": live["groupName"]})
+            operations += [
+                {"op": "add", "path": f"{path}/{field}", "value": value}
+                for field, value in _bounds(group).items()
+            ]
+    return operations
+
+
+def _bounds(group: Mapping[str, int]) -> dict[str, int | None]:
+    return {field: group.get(field) for field in ("minReplicas", "maxReplicas")}

@@ -1,0 +1,75 @@
+"""A portfolio that the checks accepted, as everything that ought to exist for it. Pure: the same in, the same
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from folio_api.table import Table
+from folio_operator import manifests, network
+from folio_operator.children import Installation, Manifest
+from folio_operator.copies import Copy, copies
+from folio_operator.groups import LiveGroup
+from folio_operator.render_table import routing_table
+from folio_operator.serve_config import Rendering, ServeConfig, serve_config
+from folio_operator.site import CLUSTER, Site
+from folio_operator.world import Portfolio
+
+
+@dataclass(frozen=True)
+class Desired:
+    """Everything that is rendered from a portfolio."""
+
+    table: Table
+    serve_config: ServeConfig
+    manifests: tuple[Manifest, ...]
+    copies: tuple[Copy, ...]
+
+    @property
+    def ray_service(self) -> Manifest:
+        return next(each for each in self.manifests if each["kind"] == "RayService")
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a render takes from outside the portfolio."""
+
+    site: Site = CLUSTER
+    installation: Installation = field(default_factory=Installation)
+    nonces: Mapping[str, str] = field(default_factory=dict)
+    applications: Collection[str] | None = None
+    """Serve applications to include; None means all. A RayService begins with the gateway alone."""
+    live: Sequence[LiveGroup] = ()
+
+
+def desired(portfolio: Portfolio, circumstances: Circumstances) -> Desired:
+    """Return what ought to exist; the portfolio has passed every check."""
+    table = routing_table(portfolio)
+    rendering = Rendering(circumstances.site, table, nonces=circumstances.nonces)
+    return Desired(
+        table=table,
+        serve_config=serve_config(portfolio, rendering, applications=circumstances.applications),
+        manifests=_manifests(portfolio, rendering, circumstances),
+        copies=copies(portfolio),
+    )
+
+
+def _manifests(
+    portfolio: Portfolio, rendering: Rendering, circumstances: Circumstances
+) -> tuple[Manifest, ...]:
+    installation = circumstances.installation
+    service = manifests.ray_service(
+        portfolio,
+        rendering,
+        installation,
+        applications=circumstances.applications,
+        live=circumstances.live,
+    )
+    guard = portfolio.resource.spec.gateway.min_replicas > 1
+    return (
+        service,
+        *network.network_policies(portfolio, installation),
+        *((manifests.disruption_budget(portfolio),) if guard else ()),
+    )

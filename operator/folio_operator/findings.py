@@ -1,0 +1,104 @@
+"""From one look at a portfolio to all that its status claims. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from folio_operator.decide import Decision
+from folio_operator.gather import Gathered
+from folio_operator.render_table import routing_table
+from folio_operator.reports import Report, judged_inputs
+from folio_operator.status import ANSWERING, Finding, status
+from folio_operator.world import Observed, Portfolio
+
+PROGRAMMED = ("Programmed", "ModelsReady", "GatewayReady", "Ready")
+
+
+def report(gathered: Gathered, decision: Decision, seen: Observed, trouble: Finding | None) -> Report:
+    """Return what is true of a portfolio after its children were applied, or could not be."""
+    asked = gathered.portfolio
+    base = Report(
+        key=asked.key,
+        findings=_with_abnormal([decision.accepted, *_unserved(decision.accepted.reason)], decision, trouble),
+        judged=judged_inputs(asked),
+        specialists={entry.name: entry.specialist for entry in asked.resource.spec.models},
+        plan=decision.waiting,
+    )
+    if decision.serving is None:
+        return base
+    return _served(base, decision, decision.serving, seen, trouble)
+
+
+def suspended(gathered: Gathered, decision: Decision) -> Report:
+    findings = [
+        Finding(kind, "False", "Suspended", "spec.suspend: no Ray cluster runs") for kind in PROGRAMMED
+    ]
+    return Report(
+        gathered.portfolio.key, (decision.accepted, *findings), judged=judged_inputs(gathered.portfolio)
+    )
+
+
+def _served(
+    base: Report, decision: Decision, serving: Portfolio, seen: Observed, trouble: Finding | None
+) -> Report:
+    truth = status(serving, seen, routing_table(serving).revision)
+    findings = [trouble if trouble and each.type == trouble.type else each for each in truth.findings]
+    if decision.waiting:
+        findings = [_outdated(each, decision) for each in findings]
+    return replace(
+        base,
+        findings=_with_abnormal([decision.accepted, *findings], decision, trouble),
+        served={} if decision.accepted.status == "False" or decision.waiting else judged_inputs(serving),
+        models=truth.models,
+        confirmed=truth.revision,
+    )
+
+
+def _outdated(finding: Finding, decision: Decision) -> Finding:
+    """The newest inputs are not what the gateways run on, however unanimous they are."""
+    assert decision.waiting is not None
+    if finding.type != "Programmed":
+        return finding
+    message = "the last approved revision keeps serving"
+    return Finding("Programmed", "False", "ApprovalRequired", message)
+
+
+def _unserved(reason: str) -> Iterable[Finding]:
+    message = "nothing serves: no valid revision was ever applied"
+    return (
+        Finding("Programmed", "False", reason, message),
+        Finding("ModelsReady", "False", reason, message),
+        Finding("GatewayReady", "False", reason, message),
+        Finding("Ready", "False", reason, message),
+    )
+
+
+def _with_abnormal(
+    findings: list[Finding], decision: Decision, trouble: Finding | None
+) -> tuple[Finding, ...]:
+    """Add Stalled where only people can help, Reconciling where time can."""
+    if decision.accepted.status == "False":
+        return (*findings, replace(decision.accepted, type="Stalled", status="True"))
+    if trouble is not None:
+        return (*findings, replace(trouble, type="Stalled", status="True"))
+    if decision.waiting is not None:
+        plan = decision.waiting
+        message = (
+            f"the edit needs a second cluster with {plan.extra_gpus} GPUs: write"
+            f" rollout.newCluster.approvedPlan: {plan.id} to go on"
+        )
+        return (*findings, Finding("Stalled", "True", "ApprovalRequired", message))
+    by_type = {each.type: each for each in findings}
+    for kind in ("Programmed", "ModelsReady"):
+        finding = by_type[kind]
+        if finding.status != "True" and finding.reason != "Degraded":
+            return (*findings, replace(finding, type="Reconciling", status="True"))
+    return tuple(findings)
+
+
+def is_converged(found: Report) -> bool:
+    """Return whether nothing is on its way: what is failed for good, or waits for people, counts too."""
+    abnormal = {each.type for each in found.findings}
+    starting = any(state.state not in (*ANSWERING, "Failed") for state in found.models)
+    return "Reconciling" not in abnormal and not starting

@@ -1,0 +1,239 @@
+"""From what the watches have seen to the nouns of the control plane: one portfolio with all that it refers
+to, and what runs of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, TypeVar, cast, get_args
+
+import yaml
+
+from folio_api.meta import Key, Resource
+from folio_api.model import SpecialistModel
+from folio_api.parse import Parsed, parse
+from folio_api.policy import RoutingPolicy
+from folio_api.portfolio import ModelPortfolio
+from folio_api.table import GatewayState
+from folio_operator.checks.references import secret_references
+from folio_operator.cluster import (
+    CHILDREN,
+    CONFIG_MAP,
+    MODEL,
+    POLICY,
+    PORTFOLIO,
+    RAY_CLUSTER,
+    RAY_SERVICE,
+    SECRET,
+    Body,
+    Kind,
+    key_of,
+    uid_of,
+)
+from folio_operator.credentials import REFRESH, Reader, values
+from folio_operator.groups import LiveGroup
+from folio_operator.store import Store
+from folio_operator.world import Application, ApplicationState, Member, Observed, Portfolio
+from folio_operator.world import gather as assemble
+
+R = TypeVar("R", bound=Resource)
+Subject = tuple[Kind, Key]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about the inputs that no check of the pure core can see."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A portfolio as asked for and as it runs."""
+
+    portfolio: Portfolio
+    problems: tuple[Problem, ...]
+    files: Mapping[Subject, Mapping[str, bytes]]
+    """Values of every Secret and ConfigMap that is referred to and exists."""
+    children: tuple[Body, ...]
+    service: Body | None
+    """The RayService."""
+    ray_cluster: Body | None
+    """The RayCluster that it serves from."""
+
+
+@dataclass
+class Gatherer:
+    """Parses every object once, and reads Secrets by name."""
+
+    store: Store
+    reader: Reader
+    _parsed: dict[str, tuple[Any, Parsed]] = field(default_factory=dict)
+    """By uid: the generation, and what became of it."""
+
+    async def gather(self, body: Body) -> Gathered | Problem:
+        """Return the portfolio, or why its own object cannot be read."""
+        parsed = self.parse(body)
+        if not isinstance(parsed.resource, ModelPortfolio):
+            return _unreadable("ModelPortfolio", key_of(body), parsed)
+        portfolio, problems = self._portfolio(parsed.resource)
+        files = await self._files(portfolio, str(_annotations(body).get(REFRESH, "")))
+        keys = {key.name: frozenset(found) for (kind, key), found in files.items() if kind is SECRET}
+        children = self.store.children(portfolio.key, CHILDREN)
+        service = self.store.get(RAY_SERVICE, portfolio.key)
+        return Gathered(
+            portfolio=replace(portfolio, secrets=keys),
+            problems=(*problems, *_missing_config_maps(portfolio, files)),
+            files=files,
+            children=children,
+            service=service,
+            ray_cluster=self._active_cluster(portfolio.key, service),
+        )
+
+    def parse(self, body: Body) -> Parsed:
+        """Return the resource under its present metadata; the spec is parsed once a generation."""
+        uid, generation = uid_of(body), body["metadata"].get("generation")
+        known = self._parsed.get(uid)
+        if known is None or known[0] != generation or generation is None:
+            known = (generation, parse({name: part for name, part in body.items() if name != "status"}))
+            self._parsed[uid] = known
+        return known[1]
+
+    def forget(self, body: Body) -> None:
+        self._parsed.pop(uid_of(body), None)
+
+    def seconds_until_due(self, portfolio: Portfolio) -> float:
+        subjects = referenced(portfolio)
+        return min((self.reader.seconds_until_due(*each) for each in subjects), default=float("inf"))
+
+    def users(self, kind: Kind, key: Key) -> Iterator[ModelPortfolio]:
+        """Return the portfolios that refer to a policy or a model."""
+        for resource in self._every(PORTFOLIO, ModelPortfolio, key.namespace):
+            if (kind, key.name) in _named(resource):
+                yield resource
+
+    def _portfolio(self, resource: ModelPortfolio) -> tuple[Portfolio, tuple[Problem, ...]]:
+        namespace = resource.key.namespace
+        policies = self._every(POLICY, RoutingPolicy, namespace)
+        models = self._every(MODEL, SpecialistModel, namespace)
+        return assemble(resource, policies, models), tuple(self._unreadable_inputs(resource))
+
+    def _unreadable_inputs(self, resource: ModelPortfolio) -> Iterator[Problem]:
+        """An object that exists and cannot be read is not one that is missing: say so first."""
+        for kind, name in _named(resource):
+            body = self.store.get(kind, Key(resource.key.namespace, name))
+            if body is not None and self.parse(body).resource is None:
+                yield _unreadable(kind.name, key_of(body), self.parse(body))
+
+    def _every(self, kind: Kind, resource: type[R], namespace: str) -> Iterator[R]:
+        for body in self.store.in_namespace(kind, namespace):
+            parsed = self.parse(body).resource
+            if isinstance(parsed, resource):
+                yield parsed
+
+    async def _files(self, portfolio: Portfolio, refresh: str) -> dict[Subject, Mapping[str, bytes]]:
+        subjects = referenced(portfolio)
+        self.reader.refresh(portfolio.key, refresh, subjects)
+        found = [(subject, await self.reader.read(*subject)) for subject in subjects]
+        return {subject: values(body) for subject, body in found if body is not None}
+
+    def _active_cluster(self, portfolio: Key, service: Body | None) -> Body | None:
+        name = _active_status(service).get("rayClusterName")
+        return self.store.get(RAY_CLUSTER, Key(portfolio.namespace, name)) if name else None
+
+
+def _named(resource: ModelPortfolio) -> list[tuple[Kind, str]]:
+    models = [(MODEL, entry.specialist) for entry in resource.spec.models]
+    return [(POLICY, resource.spec.policy_ref.name), *models]
+
+
+def referenced(portfolio: Portfolio) -> list[Subject]:
+    """Return every Secret and ConfigMap that the portfolio's models name."""
+    namespace = portfolio.key.namespace
+    named = {(SECRET, Key(namespace, name)) for m in portfolio.members for _, name, _ in secret_references(m)}
+    bundles = {(CONFIG_MAP, Key(namespace, name)) for _, name, _ in config_map_references(portfolio.members)}
+    return sorted(named | bundles, key=lambda subject: (subject[0].name, subject[1]))
+
+
+def config_map_references(members: Iterable[Member]) -> Iterator[tuple[Member, str, str]]:
+    """Member, ConfigMap and key of every certificate bundle."""
+    for member in members:
+        external = member.model.spec.external
+        if external and external.ca_bundle:
+            reference = external.ca_bundle.config_map_key_ref
+            yield member, reference.name, reference.key
+
+
+def observed(service: Body | None, gateway: GatewayState | None) -> Observed:
+    """Return what Serve said through KubeRay, and what the gateway says itself."""
+    found = _active_status(service).get("applicationStatuses") or {}
+    return Observed({name: _application(name, each) for name, each in found.items()}, gateway)
+
+
+def has_gateway(service: Body | None) -> bool:
+    """Return whether there is anybody to ask: until then only events bring news."""
+    return bool(_active_status(service))
+
+
+def live_groups(service: Body | None, ray_cluster: Body | None) -> tuple[LiveGroup, ...]:
+    """Return the worker groups in their live order, with the autoscaler's counts where a cluster runs."""
+    if service is None:
+        return ()
+    counts = {group["groupName"]: group.get("replicas", 0) for group in groups_of(ray_cluster)}
+    written = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    return tuple(
+        LiveGroup(dict(group), int(counts.get(group["groupName"], group.get("replicas", 0))))
+        for group in written
+    )
+
+
+def groups_of(ray_cluster: Body | None) -> tuple[Mapping[str, Any], ...]:
+    return tuple(ray_cluster["spec"].get("workerGroupSpecs") or ()) if ray_cluster else ()
+
+
+def deployed(service: Body | None) -> dict[str, str]:
+    """Return the applications that the RayService asks for, each with the nonce it carries."""
+    if service is None:
+        return {}
+    return dict(_nonces_by_application(str(service["spec"].get("serveConfigV2", ""))))
+
+
+@lru_cache(maxsize=2048)
+def _nonces_by_application(serve_config: str) -> tuple[tuple[str, str], ...]:
+    """Parse a Serve configuration once, however many passes look at it."""
+    written = yaml.load(serve_config, yaml.CSafeLoader) or {}
+    applications = written.get("applications") or ()
+    return tuple((each["name"], str((each.get("args") or {}).get("nonce", ""))) for each in applications)
+
+
+def _active_status(service: Body | None) -> Mapping[str, Any]:
+    status = (service or {}).get("status") or {}
+    return status.get("activeServiceStatus") or {}
+
+
+def _application(name: str, status: Mapping[str, Any]) -> Application:
+    stated = status.get("status", "NOT_STARTED")
+    known = stated if stated in get_args(ApplicationState) else "NOT_STARTED"
+    return Application(name, cast("ApplicationState", known), str(status.get("message", "")))
+
+
+def _annotations(body: Body) -> Mapping[str, Any]:
+    return body["metadata"].get("annotations") or {}
+
+
+def _unreadable(kind: str, key: Key, parsed: Parsed) -> Problem:
+    named = "; ".join(f"{'.'.join(map(str, one.path))} {one.message}" for one in parsed.complaints[:3])
+    return Problem("Invalid", f"{kind}/{key.name}: {named}")
+
+
+def _missing_config_maps(portfolio: Portfolio, files: Mapping[Subject, Any]) -> Iterator[Problem]:
+    for member, name, key in config_map_references(portfolio.members):
+        held = files.get((CONFIG_MAP, Key(portfolio.key.namespace, name)))
+        if held is None or key not in held:
+            where = f"SpecialistModel/{member.entry.specialist} spec.external.caBundle"
+            yield Problem(
+                "ConfigMapNotFound", f"{where}: there is no ConfigMap {name} with key {key}: create it"
+            )

@@ -1,0 +1,91 @@
+"""The wiring to kopf: indexing fills the store, and an event only puts a key on the work queue. No decisions.
+
+Only `on.event` and `index`: any other handler would make kopf write finalizers and annotations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from folio_operator.children import MANAGED_BY
+from folio_operator.cluster import (
+    CHILDREN,
+    RAY_CLUSTER,
+    WATCHED,
+    Body,
+    Kind,
+)
+from folio_operator.gather import Gatherer
+from folio_operator.store import Store
+from folio_operator.work import Item, concerned
+
+INACTIVITY_SECONDS = 70.0
+"""A watch that is silent for longer is opened again."""
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What events reach."""
+
+    store: Store
+    gatherer: Gatherer
+    put: Callable[[Item], None]
+
+    def index(self, kind: Kind, body: kopf.Body) -> None:
+        self.store.put({"apiVersion": kind.api_version, "kind": kind.name, **body})
+
+    def event(self, kind: Kind, change: str | None, body: kopf.Body) -> None:
+        seen: Body = {"apiVersion": kind.api_version, "kind": kind.name, **body}
+        if change == "DELETED":
+            self.store.drop(seen)
+            self.gatherer.forget(seen)
+        else:
+            self.store.put(seen)
+        for item in concerned(kind, seen, self.gatherer):
+            self.put(item)
+
+
+def build(wiring: Wiring) -> kopf.OperatorRegistry:
+    """Return the registry of all handlers."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(kopf.login_via_client)
+    for kind in WATCHED:
+        _watch(registry, wiring, kind)
+    return registry
+
+
+def _watch(registry: kopf.OperatorRegistry, wiring: Wiring, kind: Kind) -> None:
+    def index(body: kopf.Body, **_: Any) -> None:
+        wiring.index(kind, body)
+
+    def event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        wiring.event(kind, type, body)
+
+    group, version = kind.api_version.split("/")
+    where = {"group": group, "version": version, "plural": kind.plural, "registry": registry}
+    kopf.index(**where, id=f"index-{kind.plural}")(_async(index))
+    kopf.on.event(**where, id=f"event-{kind.plural}")(_async(event))
+
+
+def _async(function: Callable[..., None]) -> Callable[..., Any]:
+    """Run the handler on the loop: kopf would send a plain function to a thread."""
+
+    async def handler(**kwargs: Any) -> None:
+        function(**kwargs)
+
+    return handler
+
+
+def settings(*, namespaced: bool) -> kopf.OperatorSettings:
+    """Return kopf's settings: no objects of others, no events of its own, no scan that a Role cannot do."""
+    chosen = kopf.OperatorSettings()
+    chosen.scanning.disabled = namespaced
+    chosen.posting.enabled = False
+    chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
+    for kind in (*CHILDREN, RAY_CLUSTER):
+        chosen.watching.label_selectors[f"{kind.plural}.{kind.group}"] = f"{MANAGED_BY}=folio"
+    return chosen

@@ -1,0 +1,136 @@
+"""The Cluster of a real API server: a request a verb, no discovery, server-side apply by one manager."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from folio_api.meta import Key
+from folio_operator.cluster import FIELD_MANAGER, ApiError, Body, Kind, key_of, kind_of
+
+REQUEST_SECONDS = 20.0
+PAGE = 500
+APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+JSON = "application/json"
+
+Counted = Callable[[str, str, int], None]
+"""Told the verb, the plural and the status of every request."""
+
+
+@dataclass
+class KubeCluster:
+    """Talks to the API server; `namespace` confines lists where the operator may see but one."""
+
+    api: client.ApiClient
+    namespace: str | None = None
+    counted: Counted = lambda *_: None
+
+    async def get(self, kind: Kind, key: Key) -> Body | None:
+        try:
+            return await self._send("GET", kind, _path(kind, key))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, kind: Kind) -> Sequence[Body]:
+        found: list[Body] = []
+        query = [("limit", str(PAGE))]
+        while True:
+            page = await self._send("GET", kind, _collection(kind, self.namespace), query)
+            found += ({**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"])
+            more = page["metadata"].get("continue")
+            if not more:
+                return found
+            query = [("limit", str(PAGE)), ("continue", more)]
+
+    async def apply(self, body: Body, *, subresource: str = "") -> Body:
+        kind = kind_of(body)
+        path = _path(kind, key_of(body)) + (f"/{subresource}" if subresource else "")
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true"), ("fieldValidation", "Strict")]
+        return await self._send("PATCH", kind, path, query, body=body, content_type=APPLY)
+
+    async def create(self, body: Body) -> None:
+        kind = kind_of(body)
+        query = [("fieldManager", FIELD_MANAGER)]
+        await self._send("POST", kind, _collection(kind, key_of(body).namespace), query, body=body)
+
+    async def patch(self, kind: Kind, key: Key, operations: Sequence[Mapping[str, Any]]) -> Body:
+        query = [("fieldManager", FIELD_MANAGER)]
+        return await self._send(
+            "PATCH", kind, _path(kind, key), query, body=list(operations), content_type=JSON_PATCH
+        )
+
+    async def delete(self, kind: Kind, key: Key, uid: str) -> None:
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._send("DELETE", kind, _path(kind, key), body=options)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def _send(
+        self,
+        verb: str,
+        kind: Kind,
+        path: str,
+        query: Sequence[tuple[str, str]] = (),
+        *,
+        body: Any = None,
+        content_type: str = JSON,
+    ) -> dict[str, Any]:
+        status, text = await self._answer(verb, path, query, body, content_type)
+        self.counted(verb, kind.plural, status)
+        if 200 <= status < 300:
+            return dict(json.loads(text))
+        raise ApiError(status, _message(text, status), f"{verb} {path}")
+
+    async def _answer(
+        self, verb: str, path: str, query: Sequence[tuple[str, str]], body: Any, content_type: str
+    ) -> tuple[int, bytes]:
+        """Return status and body of an answer; status 0 where there was none."""
+        request = await self.api.param_serialize(
+            verb,
+            path,
+            query_params=list(query),
+            header_params={"Content-Type": content_type, "Accept": JSON},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = await self.api.call_api(*request, _request_timeout=REQUEST_SECONDS)
+            return response.status, await response.read() or b""
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return 0, str(error or type(error).__name__).encode()
+
+
+async def connect(namespace: str | None, counted: Counted) -> KubeCluster:
+    """Return the cluster of the service account, or of KUBECONFIG where there is none."""
+    try:
+        config.load_incluster_config()
+    except config.ConfigException:
+        await config.load_kube_config()
+    return KubeCluster(client.ApiClient(), namespace, counted)
+
+
+def _collection(kind: Kind, namespace: str | None) -> str:
+    root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.api_version}"
+    return f"{root}/namespaces/{namespace}/{kind.plural}" if namespace else f"{root}/{kind.plural}"
+
+
+def _path(kind: Kind, key: Key) -> str:
+    return f"{_collection(kind, key.namespace)}/{key.name}"
+
+
+def _message(text: bytes, status: int) -> str:
+    """Return the message of a Status object, or what there is instead."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.decode(errors="replace").strip()[:500] or f"status {status}"

@@ -1,0 +1,130 @@
+"""The objects of a portfolio in a cluster: the RayService, and what guards it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import yaml
+
+from folio_operator import effective, pods, serve_config
+from folio_operator.children import (
+    PORTFOLIO_LABEL,
+    RENDERER,
+    RENDERER_VERSION,
+    ROLE_LABEL,
+    Installation,
+    Manifest,
+    labels,
+    metadata,
+    ray_token_secret,
+)
+from folio_operator.groups import LiveGroup, worker_groups
+from folio_operator.world import Portfolio
+
+HEAD_PORTS = {"gcs": 6379, "dashboard": 8265, "client": 10001, "serve": 8000, "metrics": 8080}
+IDLE_WORKER_SECONDS = 300
+CLUSTER_DELETION_DELAY_SECONDS = 60
+
+
+def ray_service(
+    portfolio: Portfolio,
+    rendering: serve_config.Rendering,
+    installation: Installation,
+    *,
+    applications: Collection[str] | None = None,
+    live: Sequence[LiveGroup] = (),
+) -> Manifest:
+    """Return the RayService; the first holds the gateway alone: KubeRay waits for all applications."""
+    config = serve_config.serve_config(portfolio, rendering, applications=applications)
+    notes = {RENDERER: RENDERER_VERSION, "folio.dev/revision": rendering.table.revision}
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": metadata(portfolio, portfolio.key.name, notes),
+        "spec": {
+            "excludeHeadPodFromServeSvc": True,
+            "rayClusterDeletionDelaySeconds": CLUSTER_DELETION_DELAY_SECONDS,
+            "upgradeStrategy": {"type": _upgrade(portfolio)},
+            "serveService": _serve_service(portfolio),
+            "serveConfigV2": _as_yaml(config),
+            "rayClusterConfig": ray_cluster(portfolio, installation, live),
+        },
+    }
+
+
+def _as_yaml(config: serve_config.ServeConfig) -> str:
+    """Return the text that KubeRay wants, by libyaml: every pass over a portfolio writes it."""
+    return str(yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _upgrade(portfolio: Portfolio) -> str:
+    strategy = portfolio.resource.spec.rollout.new_cluster.strategy
+    return "NewCluster" if strategy == "BlueGreen" else "None"
+
+
+def _serve_service(portfolio: Portfolio) -> Manifest:
+    """Return the Service in front of the gateway; KubeRay moves it from one cluster to the next."""
+    service = portfolio.resource.spec.gateway.service
+    return {
+        "metadata": {
+            "name": portfolio.key.name,
+            "labels": labels(portfolio),
+            **({"annotations": dict(service.annotations)} if service.annotations else {}),
+        },
+        "spec": {"type": service.type, "ports": [{"name": "serve", "port": 8000, "targetPort": 8000}]},
+    }
+
+
+def ray_cluster(portfolio: Portfolio, installation: Installation, live: Sequence[LiveGroup] = ()) -> Manifest:
+    """Return the cluster below; any change of it but the groups' counts and new groups is another cluster."""
+    spec = portfolio.resource.spec
+    return {
+        "rayVersion": spec.ray.version or installation.ray_version,
+        "authOptions": {"mode": "token", "secretName": ray_token_secret(portfolio)},
+        "enableInTreeAutoscaling": True,
+        "autoscalerOptions": {"version": "v2", "idleTimeoutSeconds": IDLE_WORKER_SECONDS},
+        **_fault_tolerance(portfolio),
+        "headGroupSpec": _head(portfolio, installation),
+        "workerGroupSpecs": worker_groups(portfolio, installation, live),
+    }
+
+
+def _fault_tolerance(portfolio: Portfolio) -> dict[str, Any]:
+    redis = portfolio.resource.spec.ray.redis
+    if redis is None:
+        return {}
+    options: Manifest = {"redisAddress": redis.address}
+    if redis.password:
+        key = redis.password.secret_key_ref
+        options["redisPassword"] = {"valueFrom": {"secretKeyRef": {"name": key.name, "key": key.key}}}
+    return {"gcsFaultToleranceOptions": options}
+
+
+def _head(portfolio: Portfolio, installation: Installation) -> Manifest:
+    ray = portfolio.resource.spec.ray
+    image = ray.image or installation.serving_image
+    resources = effective.written_or(ray.head.resources, effective.HEAD_RESOURCES)
+    container = pods.ray_container("ray-head", image, resources, with_secrets=False, ports=HEAD_PORTS)
+    template = pods.pod_template(
+        container, pod_labels={**labels(portfolio), ROLE_LABEL: "head"}, over=ray.head.pod_template
+    )
+    return {
+        "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104
+        "template": template,
+    }
+
+
+def disruption_budget(portfolio: Portfolio) -> Manifest:
+    """Return what keeps a node's drain from taking every gateway at once."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(portfolio, f"{portfolio.key.name}-gateway"),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {
+                "matchLabels": {PORTFOLIO_LABEL: portfolio.key.name, ROLE_LABEL: serve_config.GATEWAY}
+            },
+        },
+    }

@@ -1,0 +1,242 @@
+"""What an edit does, before it is done: in place, a model restarts, or another Ray cluster with its GPUs.
+
+Compares two renders, so it says of a change what Serve and KubeRay will make of it, whoever wrote it and why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from folio_api.table import Table
+from folio_operator import effective
+from folio_operator.children import Manifest
+from folio_operator.desired import Desired
+from folio_operator.serve_config import GATEWAY
+
+HEAVY_OPTIONS = (
+    "ray_actor_options",
+    "placement_group_bundles",
+    "placement_group_strategy",
+    "request_router_config",
+)
+"""Options of a deployment that Serve cannot change under a running replica."""
+GROUP_COUNTS = ("replicas", "minReplicas", "maxReplicas")
+
+
+class Effect(IntEnum):
+    """How much an edit disturbs; the larger one decides for the whole plan."""
+
+    IN_PLACE = 0
+    RESTARTS_MODEL = 2
+    NEW_CLUSTER = 3
+
+    @property
+    def title(self) -> str:
+        return {"IN_PLACE": "InPlace", "RESTARTS_MODEL": "RestartsModel", "NEW_CLUSTER": "NewCluster"}[
+            self.name
+        ]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that will be different."""
+
+    effect: Effect
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that an edit does."""
+
+    id: str
+    """Digest of the wanted cluster: what `rollout.newCluster.approvedPlan` must say if the effect is
+    NewCluster.
+    """
+    changes: tuple[Change, ...] = ()
+    extra_gpus: int = 0
+    """GPUs that a second cluster takes beside the first."""
+
+    @property
+    def effect(self) -> Effect:
+        return max((change.effect for change in self.changes), default=Effect.IN_PLACE)
+
+
+def plan(wanted: Desired, running: Desired | None) -> Plan:
+    """Return what it takes to come from `running` to `wanted`; with nothing running, everything is new."""
+    cluster = _cluster(wanted)
+    identifier = cluster_digest(cluster)
+    if running is None:
+        first = Change(Effect.NEW_CLUSTER, "cluster", "nothing runs yet: everything is started")
+        return Plan(identifier, (first,), gpus_of(cluster))
+    changes = (
+        *_cluster_changes(_cluster(running), cluster),
+        *_application_changes(_applications(running), _applications(wanted)),
+        *_table_changes(running.table, wanted.table),
+    )
+    needs_second = any(change.effect is Effect.NEW_CLUSTER for change in changes)
+    return Plan(identifier, changes, gpus_of(cluster) if needs_second else 0)
+
+
+def cluster_digest(cluster: Manifest) -> str:
+    """Return the digest of what KubeRay takes for another cluster when it changes."""
+    text = json.dumps(_without_counts(cluster), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def gpus_of(cluster: Manifest) -> int:
+    """Return the GPUs that a cluster takes at once: those of its workers that always run."""
+    return sum(_gpus(group) * group["replicas"] for group in cluster["workerGroupSpecs"])
+
+
+def _gpus(group: Manifest) -> int:
+    resources = group["template"]["spec"]["containers"][0].get("resources", {})
+    limits = resources.get("limits", {})
+    return sum(int(limits.get(name, 0)) for name in effective.GPU_RESOURCES)
+
+
+def _cluster(rendered: Desired) -> Manifest:
+    cluster: Manifest = rendered.ray_service["spec"]["rayClusterConfig"]
+    return cluster
+
+
+def _without_counts(cluster: Manifest) -> Manifest:
+    groups = [_without(group, GROUP_COUNTS) for group in cluster["workerGroupSpecs"]]
+    return {**cluster, "workerGroupSpecs": groups}
+
+
+def _without(mapping: Mapping[str, Any], keys: Iterable[str]) -> Manifest:
+    return {key: value for key, value in mapping.items() if key not in keys}
+
+
+def _cluster_changes(old: Manifest, new: Manifest) -> Iterator[Change]:
+    for field in sorted({*old, *new} - {"workerGroupSpecs"}):
+        if old.get(field) != new.get(field):
+            yield _new_cluster("cluster", f"{field} changes")
+    before = {group["groupName"]: group for group in old["workerGroupSpecs"]}
+    after = {group["groupName"]: group for group in new["workerGroupSpecs"]}
+    for name, group in after.items():
+        if name not in before:
+            yield Change(Effect.IN_PLACE, f"pool {name}", "is added")
+        else:
+            yield from _group_changes(name, before[name], group)
+    for name in before:
+        if name not in after:
+            yield Change(Effect.IN_PLACE, f"pool {name}", "is removed: drained to 0 workers")
+
+
+def _group_changes(name: str, old: Manifest, new: Manifest) -> Iterator[Change]:
+    subject = GATEWAY if name == GATEWAY else f"pool {name}"
+    if _without(old, GROUP_COUNTS) != _without(new, GROUP_COUNTS):
+        what = ", ".join(_differences(_without(old, GROUP_COUNTS), _without(new, GROUP_COUNTS)))
+        yield _new_cluster(subject, f"its pods change ({what})")
+    counts = [
+        f"{field} {old[field]} -> {new[field]}" for field in GROUP_COUNTS[1:] if old[field] != new[field]
+    ]
+    if counts:
+        yield Change(Effect.IN_PLACE, subject, ", ".join(counts))
+
+
+def _new_cluster(subject: str, message: str) -> Change:
+    return Change(Effect.NEW_CLUSTER, subject, f"{message}: needs a new cluster beside the running one")
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Dotted names of what differs, down to the first member that is not a map on both sides."""
+    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+        yield path
+        return
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+
+
+def _applications(rendered: Desired) -> dict[str, Manifest]:
+    return {each["name"]: each for each in rendered.serve_config["applications"]}
+
+
+def _application_changes(old: Mapping[str, Manifest], new: Mapping[str, Manifest]) -> Iterator[Change]:
+    for name in sorted({*old, *new}):
+        subject = _subject(name)
+        if name not in old:
+            yield Change(Effect.IN_PLACE, subject, "is added and starts; the others keep serving")
+        elif name not in new:
+            yield Change(Effect.IN_PLACE, subject, "is removed once it has finished what it began")
+        else:
+            yield from _application_change(subject, old[name], new[name])
+
+
+def _subject(application: str) -> str:
+    return application if application == GATEWAY else f"model {application.removeprefix('model-')}"
+
+
+def _application_change(subject: str, old: Manifest, new: Manifest) -> Iterator[Change]:
+    code = [field for field in ("args", "import_path") if old.get(field) != new.get(field)]
+    before, after = old["deployments"][0], new["deployments"][0]
+    heavy = [field for field in HEAVY_OPTIONS if before.get(field) != after.get(field)]
+    if code or heavy:
+        named = [*_differences(_pick(old, code), _pick(new, code)), *heavy]
+        what = ", ".join(name.removeprefix("args.") for name in named)
+        yield Change(Effect.RESTARTS_MODEL, subject, f"restarts ({what}); {_meanwhile(after)}")
+    light = (
+        _without(after, ("user_config", *HEAVY_OPTIONS)),
+        _without(before, ("user_config", *HEAVY_OPTIONS)),
+    )
+    if light[0] != light[1]:
+        yield Change(
+            Effect.IN_PLACE, subject, f"{', '.join(_differences(light[1], light[0]))} is applied in place"
+        )
+    if subject != GATEWAY and before.get("user_config") != after.get("user_config"):
+        yield Change(Effect.IN_PLACE, subject, _adapter_change(before, after))
+
+
+def _pick(application: Manifest, fields: Iterable[str]) -> Manifest:
+    return {field: application.get(field) for field in fields}
+
+
+def _meanwhile(deployment: Manifest) -> str:
+    if deployment.get("max_surge_percent"):
+        return "a new replica is up before an old one stops"
+    return "meanwhile the next rung stands in"
+
+
+def _adapter_change(before: Manifest, after: Manifest) -> str:
+    old, new = (_adapter_names(each) for each in (before, after))
+    come = [f"adapter {name} is added" for name in sorted(new - old)]
+    gone = [f"adapter {name} is removed" for name in sorted(old - new)]
+    return ", ".join([*come, *gone]) or "its adapters change in place"
+
+
+def _adapter_names(deployment: Manifest) -> set[str]:
+    return {adapter["name"] for adapter in (deployment.get("user_config") or {}).get("adapters", ())}
+
+
+def _table_changes(old: Table, new: Table) -> Iterator[Change]:
+    if old.revision == new.revision:
+        return
+    parts = ", ".join(_table_parts(old, new)) or "settings"
+    yield Change(Effect.IN_PLACE, "policy", f"revision {old.revision} -> {new.revision}: {parts}")
+
+
+def _table_parts(old: Table, new: Table) -> Iterator[str]:
+    yield from _entries("intent", old, new, lambda table: table.intents)
+    yield from _entries("model", old, new, lambda table: table.models)
+    yield from _entries("data class", old, new, lambda table: table.data_classes)
+    listed = {"intents", "models", "data_classes", "revision"}
+    for field in Table.model_fields:
+        if field not in listed and getattr(old, field) != getattr(new, field):
+            yield field.replace("_", " ")
+
+
+def _entries(noun: str, old: Table, new: Table, pick: Callable[[Table], Iterable[Any]]) -> Iterator[str]:
+    before, after = ({entry.name: entry for entry in pick(table)} for table in (old, new))
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            how = "" if name in before and name in after else " removed" if name in before else " added"
+            yield f"{noun} {name}{how}"

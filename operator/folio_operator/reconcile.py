@@ -1,0 +1,226 @@
+"""One pass over one object: observe, decide, apply, report. It never asks what changed, only what is missing.
+
+Expected trouble ends in a condition; an API server that is down or busy raises, and the queue tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from folio_api.meta import Key
+from folio_api.table import GatewayState
+from folio_operator.apply import (
+    Applier,
+    NameConflictError,
+    is_of_older_renderer,
+    is_owned,
+    refusal,
+    with_origin,
+)
+from folio_operator.children import Manifest, gateway_secret, models_secret, ray_token_secret
+from folio_operator.cluster import (
+    PORTFOLIO,
+    RAY_SERVICE,
+    SECRET,
+    ApiError,
+    Body,
+)
+from folio_operator.decide import (
+    Decision,
+    applications,
+    bounds_patch,
+    circumstances_of,
+    current_nonces,
+    decide,
+    kept_revisions,
+)
+from folio_operator.desired import Circumstances, Desired, desired
+from folio_operator.findings import is_converged, report, suspended
+from folio_operator.gateways import Gateways
+from folio_operator.gather import Gathered, Gatherer, Problem, has_gateway, observed
+from folio_operator.giving_up import Patience
+from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
+from folio_operator.reports import Report
+from folio_operator.retry import retried
+from folio_operator.revisions import inputs_digest, outlived, revision
+from folio_operator.status import Finding
+from folio_operator.world import Application, Portfolio
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Seconds between two looks at what sends no events."""
+
+    converging: float = 2.0
+    converged: float = 30.0
+    refused: float = 60.0
+    """After the API server refused something that a person must put right."""
+
+
+class Reporter(Protocol):
+    """Writes statuses; see statuses.py."""
+
+    async def portfolio(self, body: Body, found: Report) -> None: ...
+
+    def forget(self, portfolio: Key) -> None: ...
+
+
+@dataclass
+class Reconciler:
+    """Passes over portfolios. Everything it meets is an argument; what it remembers may be lost."""
+
+    applier: Applier
+    gatherer: Gatherer
+    gateways: Gateways
+    reporter: Reporter
+    base: Circumstances
+    monotonic: Callable[[], float]
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    mint: Callable[[], str] = new_token
+    patience: Patience = field(default_factory=Patience)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Run one pass; return the seconds until the next, None where an event will tell."""
+        body = self.applier.store.get(PORTFOLIO, key)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            self._forget(key)
+            return None
+        gathered = await self._gather(body)
+        if isinstance(gathered, Problem):
+            await self.reporter.portfolio(body, _unreadable(key, gathered))
+            return self.rhythm.refused
+        if gathered.portfolio.resource.spec.suspend:
+            await self._suspend(body, gathered)
+            return None
+        return await self._serve(body, gathered)
+
+    async def _gather(self, body: Body) -> Gathered | Problem:
+        try:
+            return await self.gatherer.gather(body)
+        except ApiError as error:
+            if error.passes_by_itself:
+                raise
+            return Problem(*refusal(error))
+
+    def _forget(self, key: Key) -> None:
+        """A portfolio is gone: its children go by their owner reference."""
+        self.patience.forget(key)
+        self.gatherer.reader.forget(key)
+        self.reporter.forget(key)
+
+    async def _suspend(self, body: Body, gathered: Gathered) -> None:
+        """Free what costs money, and keep everything that people or clients know."""
+        if gathered.service is not None and is_owned(gathered.service, body):
+            await self.applier.delete(gathered.service)
+        decision = decide(gathered, circumstances_of(gathered, self.base))
+        await self.reporter.portfolio(body, suspended(gathered, decision))
+
+    async def _serve(self, body: Body, gathered: Gathered) -> float | None:
+        decision = decide(gathered, circumstances_of(gathered, self.base))
+        seen = observed(gathered.service, None)
+        again, retry_seconds = self.patience.due(gathered.portfolio.key, seen.applications, self.monotonic())
+        trouble = None
+        if decision.serving is not None:
+            trouble = await self._apply(body, gathered, decision, again)
+        seen = replace(seen, gateway=await self._ask_gateway(gathered))
+        found = report(gathered, decision, seen, trouble)
+        await self.reporter.portfolio(body, found)
+        return self._next_seconds(gathered, found, trouble, retry_seconds)
+
+    async def _apply(
+        self, body: Body, gathered: Gathered, decision: Decision, again: dict[str, Application]
+    ) -> Finding | None:
+        """Bring about what ought to be; return why it cannot be, if only a person can help."""
+        assert decision.serving is not None
+        try:
+            await self._apply_all(body, gathered, decision, decision.serving, again)
+        except NameConflictError as conflict:
+            return Finding("Programmed", "False", "NameConflict", str(conflict))
+        except ApiError as error:
+            if error.passes_by_itself:
+                raise
+            return Finding("Programmed", "False", *refusal(error))
+        return None
+
+    async def _apply_all(
+        self,
+        body: Body,
+        gathered: Gathered,
+        decision: Decision,
+        serving: Portfolio,
+        again: dict[str, Application],
+    ) -> None:
+        wanted = self._wanted(gathered, serving, again)
+        await self._apply_secrets(body, gathered, serving)
+        for manifest in wanted.manifests:
+            if manifest["kind"] == RAY_SERVICE.name:
+                await self._apply_service(body, gathered, serving, manifest)
+            else:
+                await self.applier.apply(body, manifest)
+        if operations := bounds_patch(wanted, gathered.ray_cluster):
+            assert gathered.ray_cluster is not None
+            await self.applier.patch(gathered.ray_cluster, operations)
+        if decision.accepted.status == "True" and decision.waiting is None:
+            await self._keep(body, gathered, serving)
+        await self.applier.prune(body, gathered.children, wanted.manifests)
+
+    def _wanted(self, gathered: Gathered, serving: Portfolio, again: dict[str, Application]) -> Desired:
+        nonces = current_nonces(serving, gathered.service)
+        circumstances = replace(
+            circumstances_of(gathered, self.base),
+            nonces=retried(nonces, serving.members, again),
+            applications=applications(gathered.service, observed(gathered.service, None)),
+        )
+        return desired(serving, circumstances)
+
+    async def _apply_secrets(self, body: Body, gathered: Gathered, serving: Portfolio) -> None:
+        names = [each(serving) for each in (gateway_secret, models_secret, ray_token_secret)]
+        read = self.gatherer.reader.read
+        found = {name: await read(SECRET, Key(serving.key.namespace, name)) for name in names}
+        existing = {name: held for name, held in found.items() if held is not None}
+        for manifest in pod_secrets(serving, gathered.files, existing, self.mint):
+            await self.applier.apply(body, manifest)
+
+    async def _apply_service(
+        self, body: Body, gathered: Gathered, serving: Portfolio, manifest: Manifest
+    ) -> None:
+        service = with_origin(manifest, inputs_digest(serving), self.base.installation)
+        leaving = gathered.service is not None and gathered.service["metadata"].get("deletionTimestamp")
+        if not leaving and not is_of_older_renderer(service, gathered.service):
+            await self.applier.apply(body, service)
+
+    async def _keep(self, body: Body, gathered: Gathered, serving: Portfolio) -> None:
+        """Note that this was good, and forget the oldest that were."""
+        kept = kept_revisions(gathered)
+        stored = await self.applier.apply(body, revision(serving, kept))
+        others = [each for each in kept if each["metadata"]["name"] != stored["metadata"]["name"]]
+        for old in outlived([stored, *others], serving.resource.spec.rollout.revision_history_limit + 1):
+            await self.applier.delete(old)
+
+    async def _ask_gateway(self, gathered: Gathered) -> GatewayState | None:
+        if not has_gateway(gathered.service):
+            return None
+        key = gathered.portfolio.key
+        secret = await self.gatherer.reader.read(
+            SECRET, Key(key.namespace, gateway_secret(gathered.portfolio))
+        )
+        token = internal_token(secret)
+        return await self.gateways.state(key, token) if token else None
+
+    def _next_seconds(
+        self, gathered: Gathered, found: Report, trouble: Finding | None, retry_seconds: float | None
+    ) -> float | None:
+        waits: list[float | None] = [retry_seconds, self.gatherer.seconds_until_due(gathered.portfolio)]
+        if trouble is not None:
+            waits.append(self.rhythm.refused)
+        if has_gateway(gathered.service):
+            waits.append(self.rhythm.converged if is_converged(found) else self.rhythm.converging)
+        finite = [each for each in waits if each is not None and each != float("inf")]
+        return max(min(finite), 0.0) if finite else None
+
+
+def _unreadable(key: Key, problem: Problem) -> Report:
+    finding = Finding("Accepted", "False", problem.reason, problem.message)
+    return Report(key, (finding, replace(finding, type="Stalled", status="True")), judged={})

@@ -1,0 +1,205 @@
+"""The status of each of the three kinds as it is written: from what a pass found and what was said before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from folio_api.meta import Key
+from folio_api.table import ModelState
+from folio_operator.children import Manifest
+from folio_operator.cluster import MODEL, Body, key_of
+from folio_operator.conditions import conditions, timestamp
+from folio_operator.plan import Plan
+from folio_operator.status import ANSWERING, Finding
+from folio_operator.world import Portfolio
+
+Input = tuple[str, str]
+"""Kind and name of an object that a portfolio is made of."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one pass found out about one portfolio."""
+
+    key: Key
+    findings: tuple[Finding, ...]
+    judged: Mapping[Input, int | None]
+    """Generation of every input as the pass saw it."""
+    served: Mapping[Input, int | None] = field(default_factory=dict)
+    """The same of what serves, which after an invalid edit is older."""
+    models: tuple[ModelState, ...] = ()
+    specialists: Mapping[str, str] = field(default_factory=dict)
+    """Entry -> SpecialistModel."""
+    confirmed: str | None = None
+    """Revision that every gateway replica runs on."""
+    plan: Plan | None = None
+    """What waits for approval."""
+
+    def finding(self, kind: str) -> Finding | None:
+        return next((each for each in self.findings if each.type == kind), None)
+
+
+def judged_inputs(portfolio: Portfolio) -> dict[Input, int | None]:
+    """Return the objects that the portfolio is made of, with their generations."""
+    resources = [portfolio.resource, portfolio.policy, *(member.model for member in portfolio.members)]
+    return {
+        (type(each).__name__, each.key.name): each.metadata.generation
+        for each in resources
+        if each is not None
+    }
+
+
+def portfolio_status(report: Report, body: Body, now: datetime) -> Manifest:
+    """Return the whole status of a ModelPortfolio."""
+    before: Mapping[str, Any] = body.get("status") or {}
+    generation = body["metadata"].get("generation")
+    answering = sum(1 for state in report.models if state.state in ANSWERING)
+    status: Manifest = {
+        "observedGeneration": generation,
+        "url": f"http://{report.key.name}.{report.key.namespace}.svc:8000/v1",
+        "active": _active(report, before.get("active"), now),
+        "plan": _plan(report.plan),
+        "modelsReady": f"{answering}/{len(report.models)}" if report.models else None,
+        "conditions": conditions(report.findings, before.get("conditions") or (), generation, now),
+        "models": [_model_state(state) for state in sorted(report.models, key=lambda each: each.name)],
+    }
+    return {key: value for key, value in status.items() if value not in (None, [])}
+
+
+def policy_status(body: Body, reports: Sequence[Report], now: datetime) -> Manifest:
+    """Return the status of a RoutingPolicy over all its portfolios, each of which has been looked at."""
+    generation = body["metadata"].get("generation")
+    before: Mapping[str, Any] = body.get("status") or {}
+    entries = {each["name"]: each for each in before.get("portfolios") or ()}
+    own: list[Finding] = [_everywhere(kind, reports) for kind in ("Accepted", "Programmed")]
+    return {
+        "observedGeneration": generation,
+        "conditions": conditions(_with_abnormal(own), before.get("conditions") or (), generation, now),
+        "portfolios": [
+            _policy_entry(report, entries.get(report.key.name, {}), generation, now)
+            for report in sorted(reports, key=lambda each: each.key)
+        ],
+    }
+
+
+def model_status(body: Body, reports: Sequence[Report], now: datetime) -> Manifest:
+    """Return the status of a SpecialistModel over all portfolios that serve it."""
+    generation, name = body["metadata"].get("generation"), key_of(body).name
+    before: Mapping[str, Any] = body.get("status") or {}
+    states = [(report, state) for report in reports for state in _states_of(report, name)]
+    own = [_readable(), _model_ready(states)]
+    return {
+        "observedGeneration": generation,
+        "conditions": conditions(own, before.get("conditions") or (), generation, now),
+        "portfolios": [
+            _model_entry(report, state, name)
+            for report, state in sorted(states, key=lambda each: each[0].key)
+        ],
+    }
+
+
+def has_judged(report: Report, body: Body) -> bool:
+    """Return whether the report is about this generation of a policy or a model."""
+    subject = (body["kind"], key_of(body).name)
+    return subject in report.judged and report.judged[subject] == body["metadata"].get("generation")
+
+
+def _active(report: Report, before: Mapping[str, Any] | None, now: datetime) -> Mapping[str, Any] | None:
+    if report.confirmed is None:
+        return before
+    same = before is not None and before.get("revision") == report.confirmed
+    since = before["since"] if before is not None and same and "since" in before else timestamp(now)
+    inputs = [
+        {"kind": kind, "name": name, "generation": generation}
+        for (kind, name), generation in sorted(report.served.items())
+        if generation is not None
+    ]
+    if not inputs and same:
+        return before
+    return {"revision": report.confirmed, "since": since, **({"inputs": inputs} if inputs else {})}
+
+
+def _plan(plan: Plan | None) -> Manifest | None:
+    if plan is None:
+        return None
+    message = "; ".join(f"{change.subject}: {change.message}" for change in plan.changes)[:4096]
+    return {"id": plan.id, "effect": plan.effect.title, "extraGPUs": plan.extra_gpus, "message": message}
+
+
+def _model_state(state: ModelState) -> Manifest:
+    written: Manifest = {"name": state.name, "state": state.state, "replicas": state.replicas}
+    optional = {"reason": state.reason[:64], "message": state.message[:4096], "servedBy": state.served_by}
+    return {**written, **{key: value for key, value in optional.items() if value}}
+
+
+def _everywhere(kind: str, reports: Sequence[Report]) -> Finding:
+    """Return what holds over all portfolios: the worst of them, named."""
+    if not reports:
+        return (
+            Finding(kind, "Unknown", "Unused", "no portfolio names this policy")
+            if kind == "Programmed"
+            else Finding(kind, "True", "Readable")
+        )
+    order = {"False": 0, "Unknown": 1, "True": 2}
+    found = [(report.key.name, finding) for report in reports if (finding := report.finding(kind))]
+    name, worst = min(found, key=lambda each: (order[each[1].status], each[0]))
+    if worst.status == "True":
+        return Finding(kind, "True", worst.reason)
+    return Finding(kind, worst.status, worst.reason, f"portfolio {name}: {worst.message}")
+
+
+def _with_abnormal(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Add Stalled or Reconciling, where it is so."""
+    by_type = {each.type: each for each in findings}
+    accepted, programmed = by_type["Accepted"], by_type["Programmed"]
+    if accepted.status == "False":
+        return (*findings, Finding("Stalled", "True", accepted.reason, accepted.message))
+    if programmed.status != "True" and programmed.reason != "Unused":
+        return (*findings, Finding("Reconciling", "True", programmed.reason, programmed.message))
+    return tuple(findings)
+
+
+def _policy_entry(
+    report: Report, before: Mapping[str, Any], generation: int | None, now: datetime
+) -> Manifest:
+    findings = [each for kind in ("Accepted", "Programmed") if (each := report.finding(kind))]
+    entry: Manifest = {
+        "name": report.key.name,
+        "conditions": conditions(findings, before.get("conditions") or (), generation, now),
+    }
+    return {**entry, "revision": report.confirmed} if report.confirmed else entry
+
+
+def _readable() -> Finding:
+    return Finding("Accepted", "True", "Readable")
+
+
+def _states_of(report: Report, specialist: str) -> Iterable[ModelState]:
+    """Return how the model fares in a portfolio: under its first name if it has several there."""
+    found = [state for state in report.models if report.specialists.get(state.name) == specialist]
+    return found[:1]
+
+
+def _model_ready(states: Sequence[tuple[Report, ModelState]]) -> Finding:
+    if not states:
+        return Finding("Ready", "Unknown", "Unused", "no portfolio serves this model")
+    waiting = [(report, state) for report, state in states if state.state not in ANSWERING]
+    if not waiting:
+        return Finding("Ready", "True", "Answering")
+    report, state = waiting[0]
+    detail = f" ({state.message or state.reason})" if state.message or state.reason else ""
+    return Finding("Ready", "False", state.state, f"portfolio {report.key.name}: {state.state}{detail}")
+
+
+def _model_entry(report: Report, state: ModelState, specialist: str) -> Manifest:
+    generation = report.served.get((MODEL.name, specialist))
+    entry: Manifest = {"name": report.key.name, "state": state.state}
+    optional = {
+        "observedGeneration": generation,
+        "reason": state.reason[:64],
+        "message": state.message[:4096],
+    }
+    return {**entry, **{key: value for key, value in optional.items() if value}}

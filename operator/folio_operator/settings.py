@@ -1,0 +1,88 @@
+"""What the operator is told by its environment, parsed once and by name."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from folio_operator.children import Installation
+from folio_operator.gateways import SERVICE_URL
+
+
+class SettingsError(Exception):
+    """A variable that cannot be read; the message names it and the fix."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The operator's settings."""
+
+    namespace: str | None
+    """Watch this one only; None: all of the cluster."""
+    lease_namespace: str
+    identity: str
+    installation: Installation
+    health_host: str = "0.0.0.0"  # noqa: S104 - a pod's own address
+    health_port: int = 8080
+    gateway_url: str = SERVICE_URL
+    lease_name: str = "folio-operator"
+    resync_seconds: float = 300.0
+    log_level: str = "INFO"
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Return the settings, or raise SettingsError."""
+    own = environment.get("FOLIO_OPERATOR_NAMESPACE", "folio-system")
+    return Settings(
+        namespace=environment.get("FOLIO_WATCH_NAMESPACE") or None,
+        lease_namespace=own,
+        identity=environment.get("FOLIO_POD_NAME") or socket.gethostname(),
+        installation=_installation(environment, own),
+        health_host=environment.get("FOLIO_HEALTH_HOST", Settings.health_host),
+        health_port=int(_number(environment, "FOLIO_HEALTH_PORT", Settings.health_port)),
+        gateway_url=environment.get("FOLIO_GATEWAY_URL", Settings.gateway_url),
+        lease_name=environment.get("FOLIO_LEASE_NAME", Settings.lease_name),
+        resync_seconds=_number(environment, "FOLIO_RESYNC_SECONDS", Settings.resync_seconds),
+        log_level=_level(environment),
+    )
+
+
+def _installation(environment: Mapping[str, str], own: str) -> Installation:
+    default = Installation()
+    return Installation(
+        serving_image=environment.get("FOLIO_SERVING_IMAGE", default.serving_image),
+        ray_version=environment.get("FOLIO_RAY_VERSION", default.ray_version),
+        operator_namespace=own,
+        kuberay_labels=_labels(environment.get("FOLIO_KUBERAY_LABELS", "")),
+    )
+
+
+def _labels(written: str) -> dict[str, str] | None:
+    if not written:
+        return None
+    try:
+        found = json.loads(written)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise SettingsError(
+            f'FOLIO_KUBERAY_LABELS={written}: write a JSON object such as {{"app": "kuberay"}}'
+        )
+    return found
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    written = environment.get(name)
+    try:
+        return float(written) if written else float(default)
+    except ValueError as error:
+        raise SettingsError(f"{name}={written}: write a number") from error
+
+
+def _level(environment: Mapping[str, str]) -> str:
+    level = environment.get("FOLIO_LOG_LEVEL", Settings.log_level).upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise SettingsError(f"FOLIO_LOG_LEVEL={level}: write DEBUG, INFO, WARNING or ERROR")
+    return level

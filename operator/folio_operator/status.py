@@ -1,0 +1,174 @@
+"""What is true of a portfolio, from what was asked for and what was seen. Ray's own word is never taken as
+proof.
+
+A model is Ready when the gateway got an answer out of it; what Serve says explains why it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from folio_api.table import GatewayState, ModelState
+from folio_operator import effective
+from folio_operator.world import Application, Member, Observed, Portfolio
+
+Truth = Literal["True", "False", "Unknown"]
+ANSWERING = ("Ready", "Idle")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A condition before anybody asked since when it holds."""
+
+    type: str
+    status: Truth
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The status of a portfolio."""
+
+    revision: str | None
+    """The revision that every gateway replica confirms; None while they differ or are silent."""
+    models: tuple[ModelState, ...]
+    findings: tuple[Finding, ...]
+
+    def finding(self, kind: str) -> Finding:
+        return next(each for each in self.findings if each.type == kind)
+
+
+def status(portfolio: Portfolio, observed: Observed, revision: str) -> Status:
+    """Return the truth about a portfolio whose wanted routing table has this revision."""
+    states = {member.name: _state(portfolio, member, observed) for member in portfolio.members}
+    models = tuple(_with_stand_in(portfolio, state, states) for state in states.values())
+    confirmed = confirmed_revision(observed.gateway)
+    findings = (
+        _programmed(observed.gateway, revision),
+        _models_ready(models),
+        _gateway_ready(portfolio, observed),
+        _ready(portfolio, states, observed),
+    )
+    return Status(confirmed, models, findings)
+
+
+def confirmed_revision(gateway: GatewayState | None) -> str | None:
+    """Return the one revision that all gateway replicas run on."""
+    revisions = {replica.revision for replica in gateway.replicas} if gateway else set()
+    return revisions.pop() if len(revisions) == 1 else None
+
+
+def last_line(message: str) -> str:
+    """Return the line of a traceback that says what is wrong: the last one that is not indented."""
+    lines = [
+        line.strip() for line in message.splitlines() if line.strip() and not line.startswith((" ", "\t"))
+    ]
+    return lines[-1] if lines else ""
+
+
+def _state(portfolio: Portfolio, member: Member, observed: Observed) -> ModelState:
+    host = portfolio.base(member) if member.engine == "adapter" else member
+    seen = next(
+        (
+            state
+            for state in (observed.gateway.models if observed.gateway else ())
+            if state.name == member.name
+        ),
+        None,
+    )
+    if host is None or not effective.has_own_application(host):
+        return seen or ModelState(name=member.name, state="Pending", reason="Unseen")
+    application = observed.applications.get(effective.application(host))
+    return _with_cause(member, application, seen)
+
+
+def _with_cause(member: Member, application: Application | None, seen: ModelState | None) -> ModelState:
+    """Return what the gateway knows, with Serve's reason where Serve knows better why it does not answer."""
+    if application is None:
+        return ModelState(name=member.name, state="Pending", reason="NotDeployed")
+    if application.state == "DEPLOY_FAILED":
+        return _failed(member, application)
+    if seen is not None and (seen.state in ANSWERING or application.state == "RUNNING"):
+        return seen.model_copy(update={"replicas": seen.replicas or application.replicas})
+    if application.state == "UNHEALTHY" and application.replicas == 0:
+        return _failed(member, application)
+    state: Literal["Loading", "Pending"] = "Pending" if application.state == "NOT_STARTED" else "Loading"
+    message = last_line(application.message)
+    return ModelState(
+        name=member.name, state=state, replicas=application.replicas, reason="Starting", message=message
+    )
+
+
+def _failed(member: Member, application: Application) -> ModelState:
+    reason = "DeployFailed" if application.state == "DEPLOY_FAILED" else "Unhealthy"
+    message = last_line(application.message) or "no reason was given: see the replica's log"
+    return ModelState(
+        name=member.name, state="Failed", replicas=application.replicas, reason=reason, message=message
+    )
+
+
+def _with_stand_in(portfolio: Portfolio, state: ModelState, states: Mapping[str, ModelState]) -> ModelState:
+    """Name the model that answers instead: the next one of the first ladder that has this one."""
+    if state.state in ANSWERING or state.served_by:
+        return state
+    for ladder in portfolio.ladders:
+        names = [rung.model for rung in ladder.rungs]
+        if state.name in names:
+            below = [*names[names.index(state.name) + 1 :], *names[: names.index(state.name)]]
+            ready = [name for name in below if states[name].state in ANSWERING]
+            return state.model_copy(update={"served_by": ready[0]}) if ready else state
+    return state
+
+
+def _programmed(gateway: GatewayState | None, revision: str) -> Finding:
+    if gateway is None:
+        return Finding("Programmed", "Unknown", "GatewayUnseen", "no gateway replica answers")
+    behind = [replica for replica in gateway.replicas if replica.revision != revision]
+    rejected = next((replica.rejected for replica in behind if replica.rejected), None)
+    if rejected:
+        return Finding("Programmed", "False", "Rejected", f"the last good revision keeps serving: {rejected}")
+    if behind:
+        message = f"{len(behind)} of {len(gateway.replicas)} gateway replicas do not run on {revision} yet"
+        return Finding("Programmed", "False", "Converging", message)
+    return Finding("Programmed", "True", "Confirmed", f"every gateway replica runs on {revision}")
+
+
+def _models_ready(models: tuple[ModelState, ...]) -> Finding:
+    waiting = [state for state in models if state.state not in ANSWERING]
+    if not waiting:
+        return Finding("ModelsReady", "True", "AllReady")
+    named = "; ".join(_described(state) for state in waiting)
+    failed = any(state.state == "Failed" for state in waiting)
+    return Finding("ModelsReady", "False", "Degraded" if failed else "Loading", named)
+
+
+def _described(state: ModelState) -> str:
+    stand_in = f", {state.served_by} stands in" if state.served_by else ""
+    why = f" ({state.message or state.reason})" if state.message or state.reason else ""
+    return f"{state.name} is {state.state}{why}{stand_in}"
+
+
+def _gateway_ready(portfolio: Portfolio, observed: Observed) -> Finding:
+    wanted = portfolio.resource.spec.gateway.min_replicas
+    if observed.gateway is None:
+        return Finding("GatewayReady", "False", "NoAnswer", "no gateway replica answers")
+    answering = len(observed.gateway.replicas)
+    if answering < wanted:
+        return Finding("GatewayReady", "False", "TooFew", f"{answering} of {wanted} gateway replicas answer")
+    return Finding("GatewayReady", "True", "Answering")
+
+
+def _ready(portfolio: Portfolio, states: Mapping[str, ModelState], observed: Observed) -> Finding:
+    if observed.gateway is None:
+        return Finding("Ready", "False", "NoGateway", "no gateway replica answers")
+    dark = [
+        ladder.path
+        for ladder in portfolio.ladders
+        if not any(states[rung.model].state in ANSWERING for rung in ladder.rungs)
+    ]
+    if dark:
+        return Finding("Ready", "False", "NoRungAnswers", f"no rung of {', '.join(dark)} answers yet")
+    return Finding("Ready", "True", "Answering", "every ladder has a rung that answers")

@@ -1,0 +1,88 @@
+"""What the watches have seen: the newest version of every object of Folio's kinds and of their children.
+
+Passes read only this. It is filled by kopf's indexing, which ends before any handler runs, and by what our
+own writes return, so that a pass never mistakes its own last write for something missing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from folio_api.meta import Key
+from folio_operator.children import PORTFOLIO_LABEL
+from folio_operator.cluster import CHILDREN, RAY_CLUSTER, Body, Kind, key_of, kind_of, uid_of
+
+MOST_TOMBSTONES = 10_000
+
+
+@dataclass
+class Store:
+    """Objects by kind and key."""
+
+    _objects: dict[Kind, dict[Key, Body]] = field(default_factory=lambda: defaultdict(dict))
+    _owned: dict[Key, set[tuple[Kind, Key]]] = field(default_factory=lambda: defaultdict(set))
+    _gone: dict[str, None] = field(default_factory=dict)
+    """The uids that were deleted: a late answer to a write must not bring them back."""
+
+    def put(self, body: Body) -> bool:
+        """Keep the object unless a newer version is here; return whether it was news."""
+        kind, key = kind_of(body), key_of(body)
+        known = self._objects[kind].get(key)
+        if uid_of(body) in self._gone or (known is not None and not _is_newer(body, known)):
+            return False
+        self._objects[kind][key] = body
+        if kind in CHILDREN or kind is RAY_CLUSTER:
+            self._owned[_portfolio_key(body)].add((kind, key))
+        return True
+
+    def drop(self, body: Body) -> None:
+        """Forget a deleted object; a successor of the same name stays."""
+        kind, key = kind_of(body), key_of(body)
+        self._bury(uid_of(body))
+        known = self._objects[kind].get(key)
+        if known is not None and uid_of(known) == uid_of(body):
+            del self._objects[kind][key]
+            self._owned[_portfolio_key(known)].discard((kind, key))
+
+    def get(self, kind: Kind, key: Key) -> Body | None:
+        return self._objects[kind].get(key)
+
+    def every(self, kind: Kind) -> Iterator[Body]:
+        return iter(tuple(self._objects[kind].values()))
+
+    def in_namespace(self, kind: Kind, namespace: str) -> Iterator[Body]:
+        return (body for body in self.every(kind) if key_of(body).namespace == namespace)
+
+    def children(self, portfolio: Key, kinds: Iterable[Kind] = CHILDREN) -> tuple[Body, ...]:
+        """Return what carries the portfolio's label, in the order of kinds and names."""
+        wanted = tuple(kinds)
+        found = (each for each in self._owned.get(portfolio, ()) if each[0] in wanted)
+        ordered = sorted(found, key=lambda each: (wanted.index(each[0]), each[1]))
+        return tuple(self._objects[kind][key] for kind, key in ordered)
+
+    def count(self, kind: Kind) -> int:
+        return len(self._objects[kind])
+
+    def _bury(self, uid: str) -> None:
+        self._gone[uid] = None
+        while len(self._gone) > MOST_TOMBSTONES:
+            del self._gone[next(iter(self._gone))]
+
+
+def _is_newer(body: Body, known: Body) -> bool:
+    """Versions of one object rise; of two objects with one name the later seen is the newer."""
+    if uid_of(body) != uid_of(known):
+        return True
+    return version_of(body) > version_of(known)
+
+
+def version_of(body: Body) -> int:
+    version = str(body["metadata"].get("resourceVersion", "0"))
+    return int(version) if version.isdigit() else 0
+
+
+def _portfolio_key(child: Body) -> Key:
+    labels = child["metadata"].get("labels") or {}
+    return Key(key_of(child).namespace, labels.get(PORTFOLIO_LABEL, ""))

@@ -1,0 +1,208 @@
+"""From a well-formed request to its answer: route it, play its cascade, deliver, and book what it cost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import orjson
+
+from folio_serving.asking import ErrorReply, Stream, Whole
+from folio_serving.cascade import cascade
+from folio_serving.confidence import decoding_class
+from folio_serving.conversation import Question, Verdict
+from folio_serving.delivery import (
+    ROUTE_TROUBLES,
+    error_of,
+    last_events,
+    refusal_body,
+    refused_in_time,
+    trouble_of,
+    whole_as_events,
+)
+from folio_serving.drive import Drive, marked_answer
+from folio_serving.errors import Trouble
+from folio_serving.fleet import Fleet
+from folio_serving.ledger import Account, Ledger, Occasion
+from folio_serving.openai import Query
+from folio_serving.outlet import Header, Outlet, Send, rung_headers
+from folio_serving.policy import Policy
+from folio_serving.route import Consult, Refused, Route
+
+_JSON: Header = (b"content-type", b"application/json")
+_NEW_SHARE = 0.2
+"""Weight of the newest request in the busy seconds that a model lately took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A query and the table that answers it; an edit meanwhile changes nothing for it."""
+
+    path: str
+    query: Query
+    policy: Policy
+    request_id: str
+    started: float
+
+    def headers(self, intent: str) -> tuple[Header, ...]:
+        return (
+            (b"x-folio-revision", self.policy.revision),
+            (b"x-folio-request-id", self.request_id.encode()),
+            (b"x-folio-intent", intent.encode()),
+        )
+
+
+class Answering:
+    """Answers requests. Keeps nothing of one but how long its models took."""
+
+    def __init__(self, fleet: Fleet, ledger: Ledger) -> None:
+        self._fleet = fleet
+        self._ledger = ledger
+        self._seconds: dict[str, float] = {}
+
+    def close(self) -> None:
+        self._ledger.close()
+
+    async def answer(self, request: Request, send: Send) -> None:
+        """Answer one request, in full."""
+        route = await self.route(request)
+        query = request.query
+        headers = request.headers(route.intent or "default")
+        outlet = Outlet(send, headers) if query.stream else None
+        drive = Drive(query, request.policy.backends, self._fleet, request.request_id, outlet)
+        try:
+            if outlet is not None:
+                outlet.beat(request.policy.table.streaming.heartbeat_after_seconds)
+            verdict = await drive.run(cascade(self._question(request, route)))
+            account = Account.of(verdict, request.policy.models)
+            if outlet is not None:
+                status = await _deliver_stream(request, verdict, account, outlet, headers)
+            else:
+                status = await _deliver_whole(request, verdict, account, headers, send)
+        finally:
+            if outlet is not None:
+                outlet.stop_beating()
+        self._learn_seconds(verdict)
+        self._ledger.book(account, _occasion(request, route), request.policy.models, status)
+
+    async def route(self, request: Request) -> Route:
+        """Return who may answer; raises for nobody. Asks a classifier elsewhere where the policy has one."""
+        router, facts = request.policy.router, request.query.facts
+        found = router.route(facts)
+        if isinstance(found, Consult):
+            policy = request.policy
+            opinion = await policy.learned.consultant.opinion(found, policy.backends, request.request_id)
+            found = router.route(facts, opinion)
+        if isinstance(found, Refused):
+            raise Trouble(
+                ROUTE_TROUBLES[found.reason], found.message, None if found.data_classes else "model"
+            )
+        assert isinstance(found, Route), "with an opinion a router decides"
+        return found
+
+    def _question(self, request: Request, route: Route) -> Question:
+        query, table = request.query, request.policy.table
+        return Question.of(
+            table,
+            route,
+            query.facts,
+            started=request.started,
+            choices=query.choices,
+            decoding=decoding_class(query.body),
+            response_format=query.body.get("response_format"),
+            stream=query.stream,
+            expected_seconds=self._seconds,
+            calibration=request.policy.learned.calibration,
+        )
+
+    def _learn_seconds(self, verdict: Verdict) -> None:
+        for attempt in verdict.attempts:
+            seconds = attempt.signals.seconds if attempt.signals is not None else None
+            if seconds is not None:
+                before = self._seconds.get(attempt.model, seconds)
+                self._seconds[attempt.model] = before + _NEW_SHARE * (seconds - before)
+
+
+async def _deliver_whole(
+    request: Request, verdict: Verdict, account: Account, headers: tuple[Header, ...], send: Send
+) -> int:
+    status, body, content_type = _whole(request, verdict)
+    start = [
+        *headers,
+        *account.headers(),
+        (b"content-type", content_type),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if status == 503:
+        start.append((b"retry-after", str(trouble_of(verdict).shape.retry_after_seconds).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+    return status
+
+
+def _whole(request: Request, verdict: Verdict) -> tuple[int, bytes, bytes]:
+    """Return status, body and content type of an answer that is sent as a whole."""
+    if verdict.answer is not None:
+        payload: Whole = verdict.answer.payload
+        return 200, _with_marks(request.query, verdict, payload.body), payload.content_type
+    if refused_in_time(verdict):
+        body = refusal_body(request.query.kind, request.request_id, int(time.time()), verdict)
+        return 200, body, b"application/json"
+    failure = verdict.failure
+    if failure is not None and isinstance(failure.payload, ErrorReply) and verdict.reason == "BadRequest":
+        return failure.payload.status, failure.payload.body, b"application/json"
+    trouble = trouble_of(verdict)
+    return trouble.shape.status, trouble.body(), b"application/json"
+
+
+def _with_marks(query: Query, verdict: Verdict, body: bytes) -> bytes:
+    """Return the answer with its model in the ids of its tool calls."""
+    if not query.body.get("tools") or b'"tool_calls"' not in body or verdict.model is None:
+        return body
+    return orjson.dumps(marked_answer(orjson.loads(body), verdict.model, "message"))
+
+
+async def _deliver_stream(
+    request: Request,
+    verdict: Verdict,
+    account: Account,
+    outlet: Outlet,
+    headers: tuple[Header, ...],
+) -> int:
+    outlet.stop_beating()
+    if verdict.answer is None and not refused_in_time(verdict):
+        if not outlet.begun:
+            return await _deliver_whole(request, verdict, account, headers, outlet.send)
+        await outlet.fail(error_of(verdict.failure, verdict))
+        return 200
+    usage = await _events(request, verdict, outlet)
+    query = request.query
+    await outlet.end(last_events(query.kind, usage, wants_usage=query.wants_usage, account=account.summary()))
+    return 200
+
+
+async def _events(request: Request, verdict: Verdict, outlet: Outlet) -> dict[str, object] | None:
+    """Send what the client has not seen of the answer; return its usage chunk."""
+    payload = verdict.answer.payload if verdict.answer is not None else None
+    headers = rung_headers(verdict.rung or 0, verdict.model) if verdict.model is not None else ()
+    if isinstance(payload, Stream):
+        if payload.held:
+            await outlet.events(b"".join(payload.held), payload.model, headers)
+        return payload.reader.usage
+    _, body, _ = _whole(request, verdict)
+    events, usage = whole_as_events(request.query.kind, body)
+    await outlet.events(events, verdict.model or "", headers)
+    return usage
+
+
+def _occasion(request: Request, route: Route) -> Occasion:
+    return Occasion(
+        request_id=request.request_id,
+        revision=request.policy.table.revision,
+        path=request.path,
+        operation=request.query.kind,
+        intent=route.intent or "default",
+        source=route.source,
+        data_classes=route.data_classes,
+        started=request.started,
+    )

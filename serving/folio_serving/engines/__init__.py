@@ -1,0 +1,1 @@
+"""What answers inside a model replica, one module an engine."""

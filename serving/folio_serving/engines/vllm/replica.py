@@ -1,0 +1,60 @@
+"""One replica of a vLLM model: starts the engine through ray.serve.llm and wraps its native HTTP app.
+
+A plain class. Nothing of the engine is imported before the constructor runs: the environment that it needs
+must stand first, and whoever only builds the application shall not pay for it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from folio_api.spec import ModelConfig, ModelSpec
+from folio_serving.engines.busy import BusyClock
+from folio_serving.engines.guard import Guard, TokenFile
+from folio_serving.engines.reporting import Reporting
+from folio_serving.engines.vllm.absent import AbsentAdapters
+from folio_serving.engines.vllm.adapters import Adapters
+from folio_serving.engines.vllm.departure import Departure
+from folio_serving.engines.vllm.settings import settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.types import ASGIApp
+
+
+class VLLMReplica:
+    """What Serve holds: it calls `reconfigure` with the adapters and `check_health` every few seconds."""
+
+    async def __init__(self, spec: ModelSpec) -> None:  # type: ignore[misc]
+        chosen = settings(spec)
+        os.environ.update(chosen.environment)
+        from folio_serving.engines.vllm import engine  # noqa: PLC0415 - reads the environment at import
+
+        self._engine = await engine.started(chosen)
+        self._native: FastAPI = await self._engine.build_asgi_app()
+        self._adapters = Adapters(
+            engine.LoRA(self._native.state.openai_serving_models, slots=spec.lora is not None)
+        )
+        self._reasoning = chosen.reasoning
+
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
+        explained = AbsentAdapters(Departure(self._native), self._adapter_reasons)
+        reporting = Reporting(explained, BusyClock(), reasoning=self._reasoning)
+        return Guard(reporting, TokenFile.of_environment())
+
+    async def reconfigure(self, config: dict[str, Any]) -> None:
+        """Make the adapters those of the configuration; Serve sends it again to every new replica."""
+        await self._adapters.want(ModelConfig.model_validate(config))
+
+    async def check_health(self) -> None:
+        await self._engine.check_health()
+        await self._adapters.settle()
+
+    async def __del__(self) -> None:
+        engine = getattr(self, "_engine", None)
+        if engine is not None:
+            await engine.shutdown()
+
+    def _adapter_reasons(self) -> dict[str, str]:
+        return {name: failure.reason for name, failure in self._adapters.failures.items()}

@@ -1,0 +1,219 @@
+"""Whether each model really answers: a canary by its task, because a process that runs is not a model that
+works.
+
+(An unsupported head size, a key that is wrong, an adapter that was never loaded: all of them look ready from
+outside.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from folio_api.table import Model, ModelState
+from folio_serving.asking import AskError, whole_answer, within
+from folio_serving.backends import Backend, Call, ProviderBackend
+from folio_serving.conversation import Answer
+from folio_serving.engines.signals import Wanted
+from folio_serving.http1 import ConnectError, LostError
+from folio_serving.policy import Policy
+from folio_serving.upstream import NoReplicaError, QueueFullError
+
+CANARY_SECONDS = 30.0
+AGAIN_SECONDS = 5.0
+"""After a canary that failed."""
+PROVIDER_AGAIN_SECONDS = 60.0
+"""After a listing that worked: a provider may go away without telling."""
+
+log = logging.getLogger("folio.health")
+State = Literal["Pending", "Loading", "Ready", "Updating", "Failed", "Idle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the last canary of a model found, and at which replicas."""
+
+    replicas: frozenset[str]
+    works: bool
+    message: str = ""
+    at: float = 0.0
+
+
+class Health:
+    """Sends canaries in the background, at every change of a model's replicas, and knows what they found."""
+
+    def __init__(self) -> None:
+        self._policy: Policy | None = None
+        self._findings: dict[tuple[str, str], Finding] = {}
+        """By model and identity: an upgrade is another model under the same name."""
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def use(self, policy: Policy | None) -> None:
+        """Look after the models of this table."""
+        self._policy = policy
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._look())
+        self._changed.set()
+
+    def heard(self, application: str) -> None:  # noqa: ARG002 - any change may be ours
+        self._changed.set()
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def states(self, policy: Policy) -> tuple[ModelState, ...]:
+        """Return every model's state, and who stands in for the ones that do not answer."""
+        states = {name: self._state(backend) for name, backend in policy.backends.items()}
+        ready = {name for name, state in states.items() if state.state == "Ready"}
+        return tuple(
+            state if state.state == "Ready" else replace_served(state, stand_in(policy, state.name, ready))
+            for state in states.values()
+        )
+
+    def works(self, backend: Backend) -> bool:
+        return self._state(backend).state == "Ready"
+
+    def _state(self, backend: Backend) -> ModelState:
+        model, replicas = backend.model, len(backend.pool.addresses)
+        finding = self._findings.get(_key(model))
+        if not replicas:
+            return _without_replicas(model, finding)
+        if finding is None:
+            return ModelState(name=model.name, state="Loading", replicas=replicas, reason="CanaryPending")
+        if finding.works:
+            return ModelState(name=model.name, state="Ready", replicas=replicas)
+        return ModelState(
+            name=model.name, state="Failed", replicas=replicas, reason="CanaryFailed", message=finding.message
+        )
+
+    async def _look(self) -> None:
+        while True:
+            self._changed.clear()
+            due = self._due()
+            await asyncio.gather(*(self._try(backend) for backend in due))
+            if not due:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), AGAIN_SECONDS)
+
+    def _due(self) -> list[Backend]:
+        if self._policy is None:
+            return []
+        now = time.monotonic()
+        return [
+            one for one in self._policy.backends.values() if one.pool.addresses and self._is_due(one, now)
+        ]
+
+    def _is_due(self, backend: Backend, now: float) -> bool:
+        finding = self._findings.get(_key(backend.model))
+        if finding is None or finding.replicas != _replicas(backend):
+            return True
+        if not finding.works:
+            return now - finding.at > AGAIN_SECONDS
+        return backend.model.engine == "external" and now - finding.at > PROVIDER_AGAIN_SECONDS
+
+    async def _try(self, backend: Backend) -> None:
+        replicas = _replicas(backend)
+        try:
+            await canary(backend)
+            finding = Finding(replicas, works=True, at=time.monotonic())
+        except AskError as error:
+            finding = Finding(replicas, works=False, message=error.message, at=time.monotonic())
+            log.warning("canary of %s failed: %s", backend.model.name, error.message)
+        self._findings[_key(backend.model)] = finding
+
+
+def _key(model: Model) -> tuple[str, str]:
+    return model.name, model.identity
+
+
+def _replicas(backend: Backend) -> frozenset[str]:
+    return frozenset(address.replica for address in backend.pool.addresses)
+
+
+def _without_replicas(model: Model, finding: Finding | None) -> ModelState:
+    if model.scales_to_zero:
+        return ModelState(name=model.name, state="Idle", reason="ScaledToZero")
+    if finding is not None and finding.works:
+        return ModelState(
+            name=model.name, state="Updating", reason="NoReplica", message="its replicas are gone"
+        )
+    return ModelState(
+        name=model.name, state="Pending", reason="NoReplica", message="no replica has started yet"
+    )
+
+
+def replace_served(state: ModelState, served_by: str) -> ModelState:
+    return state.model_copy(update={"served_by": served_by})
+
+
+def stand_in(policy: Policy, model: str, ready: set[str]) -> str:
+    """Return the ready rung behind a model in the first ladder that has both."""
+    for ladder in (*(intent.ladder for intent in policy.table.intents), policy.table.default_ladder):
+        names = [rung.model for rung in ladder]
+        if model in names:
+            later = names[names.index(model) + 1 :]
+            found = next((name for name in later if name in ready), "")
+            if found:
+                return found
+    return ""
+
+
+async def canary(backend: Backend) -> None:
+    """Ask a model for the least that shows that it works; raises AskError when it does not."""
+    if isinstance(backend, ProviderBackend) and not backend.paid_canary:
+        await within(CANARY_SECONDS, backend.model.name, _listing(backend))
+        return
+    call = _call(backend.model)
+    answer: Answer = await within(
+        CANARY_SECONDS, backend.model.name, whole_answer(backend, call, needs_text=False)
+    )
+    if call.path == "/v1/embeddings" and not _has_vector(answer.payload.body):
+        raise AskError("UpstreamError", f"{backend.model.name}: its embedding has no numbers")
+
+
+def _call(model: Model) -> Call:
+    body: dict[str, Any] = {"model": model.name}
+    if "Embedding" in model.tasks and "Chat" not in model.tasks and "Classification" not in model.tasks:
+        path = "/v1/embeddings"
+        body["input"] = "canary"
+    elif model.tasks == ("Completion",):
+        path = "/v1/completions"
+        body |= {"prompt": "canary", "max_tokens": 1}
+    else:
+        path = "/v1/chat/completions"
+        body |= {"messages": [{"role": "user", "content": "canary"}], "max_tokens": 1}
+    return Call(path, body, Wanted(), "folio-canary")
+
+
+def _has_vector(body: bytes) -> bool:
+    try:
+        vector = orjson.loads(body)["data"][0]["embedding"]
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        return False
+    return isinstance(vector, list) and len(vector) > 0
+
+
+async def _listing(backend: ProviderBackend) -> None:
+    name = backend.model.name
+    try:
+        lease = await backend.pool.lease()
+    except (ConnectError, NoReplicaError, QueueFullError) as error:
+        raise AskError("Unavailable", f"{name}: {error}") from error
+    try:
+        await lease.connection.ask(backend.listing(), whole=True)
+        body = await lease.connection.whole()
+    except (LostError, ConnectError) as error:
+        raise AskError("Unavailable", f"{name}: {error}") from error
+    finally:
+        lease.release()
+    if lease.connection.status != 200:
+        said = body[:200].decode(errors="replace")
+        raise AskError("UpstreamError", f"{name}: its listing answered {lease.connection.status}: {said}")

@@ -1,0 +1,93 @@
+"""Keeps the tables that a gateway replica answers by: an active and a candidate one, and the last good when a
+new is bad.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from folio_api.table import GatewayConfig, Table
+from folio_serving.errors import Trouble
+from folio_serving.fleet import Fleet
+from folio_serving.policy import Learned, Policy, TableError, check, learn
+
+log = logging.getLogger("folio.keeper")
+
+
+class Keeper:
+    """The tables in use. An edit is prepared beside them and then takes their place at once."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._edits = asyncio.Lock()
+        self.active: Policy | None = None
+        self.candidate: Policy | None = None
+        self.rejected: str | None = None
+
+    @property
+    def revision(self) -> bytes:
+        return self.active.revision if self.active is not None else b"none"
+
+    def policy(self, wanted: str | None) -> Policy:
+        """Return the table that answers: the active one, unless a revision is asked for by name."""
+        active, candidate = self.active, self.candidate
+        if active is None:
+            raise Trouble("NotReady", "the gateway has no routing table yet")
+        if wanted is None or wanted == active.table.revision:
+            return active
+        if candidate is not None and wanted == candidate.table.revision:
+            return candidate
+        held = [one.table.revision for one in (active, candidate) if one is not None]
+        raise Trouble(
+            "Malformed",
+            f"this gateway holds revision {' and '.join(held)}, not {wanted[:64]}",
+            "x-folio-revision",
+        )
+
+    async def apply(self, config: Mapping[str, Any]) -> None:
+        """Take a new configuration. A bad one changes nothing and is reported; Serve must not restart us for
+        it.
+        """
+        async with self._edits:
+            try:
+                parsed = GatewayConfig.model_validate(config)
+                await self._use(parsed)
+            except (ValidationError, TableError) as error:
+                self.rejected = _why(error)
+                log.warning("the new table is not taken: %s", self.rejected)
+            else:
+                self.rejected = None
+
+    async def _use(self, config: GatewayConfig) -> None:
+        tables = [table for table in (config.active, config.candidate) if table is not None]
+        for table in tables:
+            check(table)
+        learned = [await self._learned(table) for table in tables]
+        self._fleet.apply(tables)
+        policies = [
+            Policy.of(table, learnt, self._fleet.backends(table))
+            for table, learnt in zip(tables, learned, strict=True)
+        ]
+        self.active, self.candidate = policies[0], policies[1] if len(policies) > 1 else None
+
+    async def _learned(self, table: Table) -> Learned:
+        """Return what the table needs; what is known from a table with the same examples is not learned
+        again.
+        """
+        for policy in (self.active, self.candidate):
+            if policy is not None and policy.table.revision == table.revision:
+                return policy.learned
+        return await asyncio.get_running_loop().run_in_executor(None, learn, table)
+
+
+def _why(error: ValidationError | TableError) -> str:
+    if isinstance(error, TableError):
+        return str(error)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"

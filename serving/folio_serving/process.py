@@ -1,0 +1,34 @@
+"""One gateway replica's parts, put together; with Ray or without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from folio_serving.answering import Answering
+from folio_serving.fleet import Fleet
+from folio_serving.gateway import Gateway
+from folio_serving.health import Health
+from folio_serving.keeper import Keeper
+from folio_serving.ledger import Ledger, RequestLog
+from folio_serving.metrics import Metrics
+from folio_serving.state import Reporter
+
+
+class GatewayProcess:
+    """`replica` names it in reports."""
+
+    def __init__(self, replica: str, fleet: Fleet, log: RequestLog) -> None:
+        self.fleet = fleet
+        self.health = Health()
+        self.keeper = Keeper(fleet)
+        self.reporter = Reporter(replica, self.keeper, fleet, self.health)
+        metrics = Metrics()
+        metrics.gauges(self.reporter.gauges)
+        fleet.observe(self.health.heard)
+        answering = Answering(fleet, Ledger(metrics, log))
+        self.app = Gateway(self.keeper, fleet, metrics, answering, self.reporter)
+
+    async def reconfigure(self, config: Mapping[str, Any]) -> None:
+        await self.keeper.apply(config)
+        self.health.use(self.keeper.active)

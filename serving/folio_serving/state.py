@@ -1,0 +1,92 @@
+"""What a gateway replica tells the control plane: its revision, its models, and the same of its peers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from prometheus_client.core import GaugeMetricFamily
+from pydantic import ValidationError
+
+from folio_api.table import GatewayState, ReplicaState
+from folio_serving.fleet import Fleet
+from folio_serving.health import Health
+from folio_serving.http1 import ConnectError, LostError, connect
+from folio_serving.keeper import Keeper
+from folio_serving.replicas import Address
+
+GATEWAY_APPLICATION = "gateway"
+PEER_SECONDS = 2.0
+
+
+class Reporter:
+    """Answers for one replica, and asks the others."""
+
+    def __init__(self, replica: str, keeper: Keeper, fleet: Fleet, health: Health) -> None:
+        self._replica = replica
+        self._keeper = keeper
+        self._fleet = fleet
+        self._health = health
+
+    def ready(self) -> bool:
+        """Whether some rung of the default ladder answers now."""
+        active = self._keeper.active
+        if active is None:
+            return False
+        return any(self._health.works(active.backends[rung.model]) for rung in active.table.default_ladder)
+
+    def own(self) -> ReplicaState:
+        active, candidate = self._keeper.active, self._keeper.candidate
+        return ReplicaState(
+            replica=self._replica,
+            revision=active.table.revision if active is not None else "",
+            candidate=candidate.table.revision if candidate is not None else None,
+            rejected=self._keeper.rejected,
+            models=self._health.states(active) if active is not None else (),
+        )
+
+    async def state(self, *, own: bool) -> bytes:
+        """Return this replica's state, or that of all gateway replicas as JSON."""
+        mine = self.own()
+        if own:
+            return mine.model_dump_json().encode()
+        addresses = self._fleet.addresses(GATEWAY_APPLICATION)
+        peers = [address for address in addresses if address.replica != self._replica]
+        others = await asyncio.gather(*(self._peer(address) for address in peers))
+        return GatewayState(replicas=(mine, *others), models=mine.models).model_dump_json().encode()
+
+    def gauges(self) -> Iterable[GaugeMetricFamily]:
+        """Return what is in flight and what waits, by model, as of now."""
+        active = self._keeper.active
+        flight = GaugeMetricFamily("folio_in_flight", "Requests at a model's replicas", labels=["model"])
+        queue = GaugeMetricFamily("folio_queue", "Requests that wait for a model", labels=["model"])
+        for name, backend in (active.backends if active is not None else {}).items():
+            flight.add_metric([name], backend.pool.in_flight)
+            queue.add_metric([name], backend.pool.queued)
+        return (flight, queue)
+
+    def close(self) -> None:
+        self._health.close()
+
+    async def _peer(self, address: Address) -> ReplicaState:
+        """Return a peer's state; one that does not answer has no revision, so that nobody counts it as
+        converged.
+        """
+        try:
+            async with asyncio.timeout(PEER_SECONDS):
+                return ReplicaState.model_validate_json(await self._fetch(address))
+        except (TimeoutError, ConnectError, LostError, ValidationError) as error:
+            return ReplicaState(replica=address.replica, revision="", rejected=f"does not answer: {error!r}")
+
+    async def _fetch(self, address: Address) -> bytes:
+        connection = await connect(address.host, address.port)
+        token = self._fleet.secrets.internal_token(time.monotonic()) or ""
+        request = (
+            f"GET /internal/state?replica HTTP/1.1\r\nhost: {address.host}\r\nx-folio-token: {token}\r\n\r\n"
+        )
+        try:
+            await connection.ask(request.encode("latin-1"), whole=True)
+            return await connection.whole()
+        finally:
+            connection.close()

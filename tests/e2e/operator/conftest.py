@@ -1,0 +1,67 @@
+"""One namespace, one portfolio and one operator for all stories of this folder, on KUBECONFIG's cluster."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+from tests.crds.conftest import _kinds, api  # noqa: F401 - fixtures
+from tests.e2e.operator.desk import PlayedDesk
+from tests.e2e.operator.world import Namespace, OperatorProcess, PlayedGateways, wait_for
+
+
+@pytest.fixture(scope="session")
+def kuberay(api: client.ApiClient) -> client.V1Deployment:  # noqa: F811
+    """KubeRay's Deployment; its kinds alone are not enough to see how a RayCluster comes out."""
+    found = client.AppsV1Api(api).list_deployment_for_all_namespaces(
+        label_selector="app.kubernetes.io/component=kuberay-operator"
+    )
+    if not found.items:
+        pytest.skip("KubeRay is not installed on this cluster")
+    return found.items[0]
+
+
+@pytest.fixture(scope="session")
+def namespace(api: client.ApiClient, _kinds: None) -> Iterator[Namespace]:  # noqa: F811
+    core = client.CoreV1Api(api)
+    name = f"folio-e2e-{uuid.uuid4().hex[:8]}"
+    core.create_namespace({"metadata": {"name": name}})
+    yield Namespace(api, name)
+    core.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def gateways() -> Iterator[PlayedGateways]:
+    played = PlayedGateways()
+    yield played
+    played.server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def operators(
+    namespace: Namespace, gateways: PlayedGateways, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[OperatorProcess]]:
+    """The operator's replicas that run; whoever ends one starts another."""
+    folder: Path = tmp_path_factory.mktemp("operator")
+    running = [OperatorProcess(namespace.name, gateways.url, folder)]
+    wait_for("the first operator leads", running[0].is_leader, 30)
+    yield running
+    for each in running:
+        if each.process.poll() is None:
+            each.stop()
+
+
+@pytest.fixture(scope="session")
+def desk(
+    namespace: Namespace,
+    gateways: PlayedGateways,
+    operators: list[OperatorProcess],
+    kuberay: client.V1Deployment,
+) -> Iterator[PlayedDesk]:
+    """The portfolio of the unit tests, served by a played data plane."""
+    played = PlayedDesk(namespace, gateways, kuberay)
+    yield played
+    played.wake_kuberay()

@@ -1,0 +1,147 @@
+"""Streams: headers are late, a prefix decides, the account comes last, and what breaks says so."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+from tests.integration.gateway.conftest import SMALL_LARGE, Portfolio, own_model, rung, table_of
+from tests.integration.gateway.models import Plays
+
+from folio_api.table import External, Model, Streaming
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+
+
+def events(answer: httpx.Response) -> list[dict[str, Any]]:
+    lines = [line[6:] for line in answer.text.split("\n") if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+def said(answer: httpx.Response) -> str:
+    return "".join(
+        choice["delta"].get("content") or ""
+        for event in events(answer)
+        for choice in event.get("choices", ())
+    )
+
+
+def account(answer: httpx.Response) -> dict[str, Any]:
+    lines = [line for line in answer.text.split("\n") if line.startswith(": folio ")]
+    assert len(lines) == 1, answer.text
+    return dict(json.loads(lines[0][8:]))
+
+
+async def test_a_prefix_that_is_sure_enough_commits_the_first_rung(portfolio: Portfolio) -> None:
+    portfolio.models.plays["small"] = Plays("abcd", mean=0.8)
+    answer = await portfolio.chat(stream=True)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["x-folio-model"] == "small"
+    assert sorted(said(answer)) == list("abcd")
+    assert answer.text.endswith("data: [DONE]\n\n")
+    assert account(answer)["model"] == "small"
+    assert portfolio.models.headers[0]["x-folio-signals"] == "logprobs;at=32"
+
+
+async def test_a_prefix_that_is_not_goes_to_the_next_rung_and_the_client_never_sees_it(
+    portfolio: Portfolio,
+) -> None:
+    portfolio.models.plays |= {"small": Plays("wrong", mean=0.2), "large": Plays("right")}
+    answer = await portfolio.chat(stream=True)
+    assert "wrong"[0] not in said(answer) or sorted(said(answer)) == sorted("right")
+    assert sorted(said(answer)) == sorted("right")
+    told = account(answer)
+    assert [attempt["reason"] for attempt in told["attempts"]] == ["NotConfident", "Accepted"]
+    assert told["cost_usd"] > 0
+
+
+async def test_usage_carries_the_account_where_it_was_asked_for(portfolio: Portfolio) -> None:
+    answer = await portfolio.chat(stream=True, stream_options={"include_usage": True})
+    last = events(answer)[-1]
+    assert last["choices"] == []
+    assert last["usage"]["completion_tokens"] == 5
+    assert last["folio"]["model"] == "small"
+    assert ": folio " not in answer.text
+
+
+async def test_heartbeats_keep_a_waiting_client(portfolio: Portfolio) -> None:
+    quick = SMALL_LARGE.model_copy(
+        update={"streaming": Streaming(heartbeat_after_seconds=0.05)}
+    ).with_revision()
+    await portfolio.apply(quick)
+    portfolio.models.plays["small"] = Plays(seconds=0.3)
+    answer = await portfolio.chat(stream=True)
+    assert answer.text.startswith(": working on it\n\n")
+    assert "x-folio-model" not in answer.headers
+    assert account(answer)["model"] == "small"
+
+
+async def test_trouble_before_the_headers_is_a_status(portfolio: Portfolio) -> None:
+    portfolio.models.plays |= {name: Plays(status=500) for name in ("small", "large")}
+    answer = await portfolio.chat(stream=True)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "UpstreamError"
+    assert answer.headers["x-folio-reason"] == "UpstreamError"
+
+
+async def test_trouble_after_a_heartbeat_is_an_event(portfolio: Portfolio) -> None:
+    quick = SMALL_LARGE.model_copy(
+        update={"streaming": Streaming(heartbeat_after_seconds=0.05)}
+    ).with_revision()
+    await portfolio.apply(quick)
+    portfolio.models.plays |= {name: Plays(status=500, seconds=0.1) for name in ("small", "large")}
+    answer = await portfolio.chat(stream=True)
+    assert answer.status_code == 200
+    assert events(answer)[-1]["error"]["code"] == "UpstreamError"
+    assert "[DONE]" not in answer.text
+
+
+async def test_a_stream_that_breaks_before_its_first_event_is_stood_in_for(portfolio: Portfolio) -> None:
+    portfolio.models.plays |= {"large": Plays(breaks_after=0), "small": Plays("fine")}
+    both = table_of(own_model("large"), own_model("small"), ladder=(rung("large"), rung("small")))
+    await portfolio.apply(both)
+    answer = await portfolio.chat(stream=True)
+    assert sorted(said(answer)) == sorted("fine")
+    assert account(answer)["attempts"][0]["reason"] == "UpstreamError"
+
+
+async def test_a_stream_that_breaks_later_ends_with_an_error_and_is_counted(portfolio: Portfolio) -> None:
+    portfolio.models.plays["large"] = Plays(breaks_after=2, chunk_seconds=0.02)
+    answer = await portfolio.chat("traceback", stream=True)
+    assert events(answer)[-1]["error"]["message"].startswith("the stream broke off: large")
+    assert "[DONE]" not in answer.text
+    metrics = (await portfolio.client.get("/metrics")).text
+    assert 'folio_broken_streams_total{rung="large"} 1.0' in metrics
+
+
+async def test_a_refusal_is_streamed_as_a_refusal(portfolio: Portfolio) -> None:
+    portfolio.models.plays["small"] = Plays(mean=0.1)
+    answer = await portfolio.chat("surely", stream=True)
+    assert answer.status_code == 200
+    assert "refusal" in events(answer)[0]["choices"][0]["delta"]
+    assert account(answer)["reason"] == "NotConfident"
+
+
+async def test_tool_calls_say_which_model_made_them(portfolio: Portfolio) -> None:
+    portfolio.models.plays["small"] = Plays(tool_call="call_1", chunks=1)
+    answer = await portfolio.chat(stream=True, tools=[TOOL])
+    assert events(answer)[0]["choices"][0]["delta"]["tool_calls"][0]["id"] == "folio.small.call_1"
+
+
+async def test_a_providers_stream_gets_our_name_and_loses_what_nobody_asked_for(portfolio: Portfolio) -> None:
+    outside = External(base_url=f"http://127.0.0.1:{portfolio.models.port}/v1", model="big-1")
+    frontier = Model(
+        name="frontier", engine="external", identity="1", external=outside, features=("Logprobs",)
+    )
+    portfolio.models.plays["big-1"] = Plays("outside", provider=True, mean=0.9)
+    await portfolio.apply(
+        table_of(frontier, own_model("large"), ladder=(rung("frontier", 0.6), rung("large")))
+    )
+    answer = await portfolio.chat(stream=True)
+    assert sorted(said(answer)) == sorted("outside")
+    assert {event["model"] for event in events(answer)} == {"frontier"}
+    assert all(event["choices"][0]["logprobs"] is None for event in events(answer))
+    assert portfolio.models.asked[0]["model"] == "big-1"
+    told = account(answer)["attempts"][0]
+    assert (told["prompt_tokens"], told["completion_tokens"], told["confidence"]) == (7, 5, 0.9)

@@ -1,0 +1,138 @@
+"""Files and the environment become one portfolio, its Secrets and its volumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.operator.desk import FILE
+
+from folio_api.load import load
+from folio_cli import inputs
+from folio_cli.exits import UsageProblem
+from folio_cli.local import materials
+from folio_cli.local.state import StateDir
+from folio_operator.copies import Copy
+
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: frontier, namespace: bank}
+stringData: {token: from-the-file, other: x}
+"""
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret.yaml"
+    path.write_text(SECRET)
+    return path
+
+
+def test_a_secret_document_gives_its_keys(secret: Path):
+    given = inputs.read([FILE, secret], environ={})
+
+    assert inputs.known_keys(given) == {"frontier": frozenset({"token"})}
+    assert inputs.values(given, Copy("gateway", "frontier", "token")) == {"token": b"from-the-file"}
+    assert inputs.checked(given).secrets == {"frontier": frozenset({"token"})}
+
+
+def test_the_environment_wins_over_the_file(secret: Path):
+    given = inputs.read([FILE, secret], environ={"FOLIO_SECRET_FRONTIER_TOKEN": "from-the-shell"})
+
+    assert inputs.values(given, Copy("gateway", "frontier", "token")) == {"token": b"from-the-shell"}
+
+
+def test_a_whole_secret_is_taken_key_by_key(secret: Path):
+    given = inputs.read([FILE, secret], environ={"FOLIO_SECRET_FRONTIER_HF_TOKEN": "hub"})
+
+    assert inputs.values(given, Copy("models", "frontier", None)) == {
+        "token": b"from-the-file",
+        "other": b"x",
+        "HF_TOKEN": b"hub",
+    }
+
+
+def test_a_secret_of_another_namespace_is_no_secret_of_ours(secret: Path):
+    secret.write_text(SECRET.replace("bank", "other"))
+
+    with pytest.raises(UsageProblem) as caught:
+        inputs.checked(inputs.read([FILE, secret], environ={}))
+    assert "FOLIO_SECRET_<NAME>_<KEY>" in caught.value.lines[-1]
+
+
+def test_what_is_placed_is_readable_by_its_owner_alone(secret: Path, tmp_path: Path):
+    given = inputs.read([FILE, secret], environ={})
+    state = StateDir(tmp_path / "state")
+
+    materials.place(state, given, inputs.checked(given), {"models": tmp_path})
+
+    assert (state.secrets / "frontier.token").read_text() == "from-the-file"
+    assert len(state.internal_token.read_text()) == 64
+    assert {path.stat().st_mode & 0o777 for path in state.secrets.iterdir()} == {0o600}
+    assert state.secrets.stat().st_mode & 0o777 == 0o700
+    assert (state.volumes / "models").resolve() == tmp_path.resolve()
+
+
+def test_tokens_outlive_an_edit_and_volumes_follow_it(secret: Path, tmp_path: Path):
+    given = inputs.read([FILE, secret], environ={})
+    state, other = StateDir(tmp_path / "state"), tmp_path / "other"
+    other.mkdir()
+    materials.place(state, given, inputs.checked(given), {"models": tmp_path})
+    token = state.internal_token.read_text()
+
+    materials.place(state, given, inputs.checked(given), {"models": other})
+
+    assert state.internal_token.read_text() == token
+    assert materials.held_volumes(state) == {"models": other.resolve()}
+
+
+def test_sources_that_are_not_there_are_named(tmp_path: Path):
+    (tmp_path / "llama-8b").mkdir()
+    portfolio = inputs.read([FILE], environ={}).portfolio
+
+    missing = materials.missing_files(portfolio, {"models": tmp_path})
+
+    assert f"SpecialistModel/triage spec.encoder.source.uri: {tmp_path / 'triage'} does not exist" in missing
+    assert not any("llama-8b" in line for line in missing)
+
+
+def test_two_portfolios_in_the_files_want_a_name(tmp_path: Path):
+    other = tmp_path / "other.yaml"
+    other.write_text(FILE.read_text().split("---")[-1].replace("name: desk", "name: second"))
+
+    with pytest.raises(UsageProblem) as caught:
+        inputs.read([FILE, other])
+    assert caught.value.lines == ("add --portfolio with one of desk, second",)
+    assert inputs.read([FILE, other], "second").name == "second"
+
+
+def test_files_without_a_portfolio_say_so(secret: Path):
+    with pytest.raises(UsageProblem, match="hold no ModelPortfolio"):
+        inputs.read([secret])
+
+
+def test_a_ca_bundle_comes_from_a_config_map(tmp_path: Path):
+    bundle = tmp_path / "ca.yaml"
+    bundle.write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ca, namespace: bank}\ndata: {ca.crt: PEM}\n"
+    )
+    text = FILE.read_text().replace(
+        "region: us", "region: us\n    caBundle: {configMapKeyRef: {name: ca, key: ca.crt}}"
+    )
+    written = tmp_path / "desk.yaml"
+    written.write_text(text)
+    environ = {"FOLIO_SECRET_FRONTIER_TOKEN": "t"}
+    state = StateDir(tmp_path / "state")
+
+    given = inputs.read([written, bundle], environ=environ)
+    materials.place(state, given, inputs.checked(given), {})
+    assert (state.secrets / "ca.ca.crt").read_text() == "PEM"
+
+    without = inputs.read([written], environ=environ)
+    with pytest.raises(UsageProblem, match="no ConfigMap ca"):
+        materials.place(state, without, inputs.checked(without), {})
+
+
+def test_the_example_file_of_these_tests_is_itself_without_errors():
+    assert load([FILE]).errors == ()

@@ -1,0 +1,225 @@
+"""A pass over a portfolio: what it writes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import base64
+
+import yaml
+from tests.unit.operator.desk import FILE, GENERAL, POLICY, PORTFOLIO, REMOVED
+from tests.unit.operator.shell import DESK, Shell
+
+from folio_api.meta import Key
+from folio_operator import cluster as kinds
+
+
+async def test_a_portfolio_gets_all_its_children_owned_and_labelled(shell: Shell):
+    shell.write()
+    await shell.pass_over()
+
+    uid = shell.cluster.one(kinds.PORTFOLIO, "desk")["metadata"]["uid"]
+    children = shell.store.children(DESK)
+    assert {each["kind"] for each in children} == {
+        "RayService",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "ControllerRevision",
+    }
+    for child in [*children, *(shell.cluster.one(kinds.SECRET, f"desk-{n}") for n in ("gateway", "models"))]:
+        (owner,) = child["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"]) == (uid, True)
+
+
+async def test_the_gateway_comes_first_and_the_models_once_it_runs(shell: Shell):
+    shell.write()
+    await shell.pass_over()
+    assert [each["name"] for each in shell.serve_config()["applications"]] == ["gateway"]
+
+    shell.serve_runs("gateway")
+    await shell.pass_over()
+    assert {each["name"] for each in shell.serve_config()["applications"]} == {
+        "gateway",
+        "model-general",
+        "model-handbook",
+        "model-minilm",
+        "model-triage",
+    }
+
+
+async def test_a_pass_that_changes_nothing_writes_and_reads_nothing(settled: Shell):
+    await settled.pass_over()
+
+    assert settled.cluster.writes == []
+    assert settled.cluster.reads == []
+
+
+async def test_a_restarted_operator_writes_nothing(settled: Shell):
+    settled.start()
+    await settled.pass_over()
+
+    assert settled.cluster.writes == []
+
+
+async def test_the_gateway_is_asked_with_the_token_of_its_secret(settled: Shell):
+    token = base64.b64decode(settled.secret("desk-gateway")["internal-token"]).decode()
+    assert settled.gateways.asked[-1] == (DESK, token)
+    assert settled.secret("desk-models")["internal-token"] == settled.secret("desk-gateway")["internal-token"]
+
+
+async def test_drift_in_what_is_ours_is_repaired(settled: Shell):
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "spec.excludeHeadPodFromServeSvc", False)
+    settled.cluster.edit(
+        kinds.NETWORK_POLICY, Key("bank", "desk-ray"), "spec.podSelector.matchLabels", {"a": "b"}
+    )
+    await settled.pass_over()
+
+    assert settled.service()["spec"]["excludeHeadPodFromServeSvc"] is True
+    assert sorted(settled.cluster.writes) == ["apply NetworkPolicy/desk-ray", "apply RayService/desk"]
+
+
+async def test_what_others_wrote_beside_ours_survives(settled: Shell):
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "metadata.annotations", {
+        **settled.service()["metadata"]["annotations"], "team.example/note": "mine"
+    })  # fmt: skip
+    await settled.pass_over()
+
+    assert settled.cluster.writes == []
+    settled.write({PORTFOLIO: {"commonMetadata": {"labels": {"team": "new"}}}})
+    await settled.pass_over()
+    assert settled.service()["metadata"]["annotations"]["team.example/note"] == "mine"
+
+
+async def test_a_field_that_is_stated_no_longer_goes(settled: Shell):
+    settled.write({PORTFOLIO: {"commonMetadata": {"labels": {"team": "desk"}, "annotations": {"a": "b"}}}})
+    await settled.pass_over()
+    assert settled.cluster.one(kinds.NETWORK_POLICY, "desk-ray")["metadata"]["annotations"]["a"] == "b"
+
+    settled.write()
+    await settled.pass_over()
+    assert "a" not in settled.cluster.one(kinds.NETWORK_POLICY, "desk-ray")["metadata"]["annotations"]
+
+
+async def test_what_leaves_the_desired_state_is_deleted(settled: Shell):
+    settled.write({PORTFOLIO: {"gateway.minReplicas": 1}})
+    await settled.pass_over()
+
+    assert settled.cluster.names(kinds.DISRUPTION_BUDGET) == set()
+
+
+async def test_a_child_of_somebody_else_is_never_deleted(settled: Shell):
+    settled.cluster.add(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "mine", "namespace": "bank", "labels": {"folio.dev/portfolio": "desk"}},
+        }
+    )
+    await settled.pass_over()
+
+    assert "mine" in settled.cluster.names(kinds.NETWORK_POLICY)
+
+
+async def test_documents_may_come_in_any_order(shell: Shell):
+    for document in reversed(list(yaml.safe_load_all(FILE.read_text()))):
+        shell.cluster.write(yaml.safe_dump(document))
+        await shell.pass_over()
+    assert shell.condition("Accepted") == ("True", "Valid")
+    assert shell.service()
+
+
+async def test_a_missing_secret_is_named_and_looked_for_again(shell: Shell):
+    shell = Shell()
+    shell.write()
+    after = await shell.pass_over()
+    assert shell.condition("Accepted") == ("False", "SecretNotFound")
+    assert after is not None
+    assert after <= 6.0
+
+    shell.with_key()
+    shell.clock.seconds += after
+    await shell.pass_over()
+    assert shell.condition("Accepted") == ("True", "Valid")
+    assert shell.secret("desk-gateway")["frontier.token"] == "c2VzYW1l"
+
+
+async def test_a_changed_key_reaches_the_pods_at_the_slow_look_or_when_asked(settled: Shell):
+    settled.cluster.edit(kinds.SECRET, Key("bank", "frontier"), "data.token", "bmV3")
+    await settled.pass_over()
+    assert settled.secret("desk-gateway")["frontier.token"] == "c2VzYW1l"
+
+    settled.cluster.edit(kinds.PORTFOLIO, DESK, "metadata.annotations", {"folio.dev/refresh": "1"})
+    await settled.pass_over()
+    assert settled.secret("desk-gateway")["frontier.token"] == "bmV3"
+
+    settled.cluster.edit(kinds.SECRET, Key("bank", "frontier"), "data.token", "bmV3ZXI=")
+    settled.clock.seconds += 900
+    await settled.pass_over()
+    assert settled.secret("desk-gateway")["frontier.token"] == "bmV3ZXI="
+
+
+async def test_a_portfolio_that_is_gone_is_forgotten_without_a_write(settled: Shell):
+    settled.cluster.remove(kinds.PORTFOLIO, DESK)
+    assert await settled.pass_over() is None
+
+    assert settled.condition("Programmed", kinds.POLICY, "default") == ("Unknown", "Unused")
+    assert all("desk" not in each for each in settled.cluster.writes)
+
+
+async def test_suspend_deletes_the_ray_service_and_keeps_the_rest(settled: Shell):
+    settled.write({PORTFOLIO: {"suspend": True}})
+    await settled.pass_over()
+
+    assert settled.cluster.names(kinds.RAY_SERVICE) == set()
+    assert settled.cluster.names(kinds.NETWORK_POLICY) == {"desk-ray", "desk-gateway"}
+    assert settled.condition("Ready") == ("False", "Suspended")
+    settled.cluster.writes.clear()
+    await settled.pass_over()
+    assert settled.cluster.writes == []
+
+    settled.write()
+    await settled.pass_over()
+    assert settled.cluster.names(kinds.RAY_SERVICE) == {"desk"}
+    assert [each["name"] for each in settled.serve_config()["applications"]] == ["gateway"]
+
+
+async def test_a_model_that_serve_gave_up_on_is_tried_again_by_a_nonce(settled: Shell):
+    settled.serve_runs("gateway", triage="RuntimeError: no file yet")
+    await settled.pass_over()
+    assert settled.cluster.writes.count("apply RayService/desk") == 0
+
+    settled.clock.seconds += 31
+    await settled.pass_over()
+    (triage,) = [each for each in settled.serve_config()["applications"] if each["name"] == "model-triage"]
+    assert triage["args"]["nonce"] == "1"
+    settled.cluster.writes.clear()
+    await settled.pass_over()
+    assert "apply RayService/desk" not in settled.cluster.writes
+
+
+async def test_new_bounds_of_a_pool_reach_the_live_cluster(settled: Shell):
+    settled.write({PORTFOLIO: {"pools.0.maxWorkers": 4, "maxGPUs": REMOVED}})
+    await settled.pass_over()
+
+    (pool,) = [g for g in settled.cluster.one(kinds.RAY_CLUSTER, "desk-x")["spec"]["workerGroupSpecs"] if g["groupName"] == "l4"]  # fmt: skip
+    assert pool["maxReplicas"] == 4
+    assert "patch RayCluster/desk-x" in settled.cluster.writes
+
+
+async def test_the_autoscalers_counts_are_not_drift_and_are_kept_by_the_next_write(settled: Shell):
+    settled.cluster.edit(kinds.RAY_CLUSTER, Key("bank", "desk-x"), "spec.workerGroupSpecs.1.replicas", 3)
+    await settled.pass_over()
+    assert settled.cluster.writes == []
+
+    settled.write({POLICY: {"limits.deadline": "20s"}})
+    await settled.pass_over()
+    assert settled.service()["spec"]["rayClusterConfig"]["workerGroupSpecs"][1]["replicas"] == 3
+
+
+async def test_a_model_edit_restarts_that_model_alone(settled: Shell):
+    before = {each["name"]: each for each in settled.serve_config()["applications"]}
+    settled.write({GENERAL: {"vllm.engineArgs.max_model_len": 4096}})
+    await settled.pass_over()
+
+    after = {each["name"]: each for each in settled.serve_config()["applications"]}
+    assert [name for name in after if after[name].get("args") != before[name].get("args")] == [
+        "model-general"
+    ]

@@ -1,0 +1,129 @@
+"""What serves while the newest edit may not: the last good revision, kept by the API server."""
+
+from __future__ import annotations
+
+from tests.unit.operator.desk import POLICY, PORTFOLIO
+from tests.unit.operator.fake_cluster import ABSENT
+from tests.unit.operator.shell import DESK, GHOST, Shell
+
+from folio_api.meta import Key
+from folio_operator import cluster as kinds
+
+BIGGER_HEAD = {PORTFOLIO: {"ray": {"head": {"resources": {"requests": {"cpu": "2", "memory": "6Gi"}}}}}}
+
+
+async def test_an_invalid_edit_keeps_the_last_good_and_says_what_is_wrong(settled: Shell):
+    before = settled.serve_config()
+    settled.write(GHOST)
+    await settled.pass_over()
+
+    assert settled.condition("Accepted") == ("False", "UnknownRung")
+    assert "ghost" in settled.message("Accepted")
+    assert settled.condition("Stalled") == ("True", "UnknownRung")
+    assert settled.condition("Ready") == ("True", "Answering")
+    assert settled.serve_config() == before
+
+
+async def test_the_last_good_is_repaired_while_the_newest_is_invalid_even_after_a_restart(settled: Shell):
+    before = settled.serve_config()
+    settled.write(GHOST)
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "spec.serveConfigV2", "applications: []")
+    settled.start()
+    await settled.pass_over()
+
+    assert settled.condition("Accepted") == ("False", "UnknownRung")
+    # The applications were taken away, so the gateway is asked for first.
+    assert settled.serve_config()["applications"][0] == before["applications"][0]
+
+
+async def test_a_policy_that_is_deleted_keeps_serving(settled: Shell):
+    before = settled.serve_config()
+    settled.cluster.remove(kinds.POLICY, Key("bank", "default"))
+    await settled.pass_over()
+
+    assert settled.condition("Accepted") == ("False", "PolicyNotFound")
+    assert settled.condition("Ready") == ("True", "Answering")
+    assert settled.serve_config() == before
+
+
+async def test_an_invalid_first_edit_creates_nothing(shell: Shell):
+    shell.write(GHOST)
+    await shell.pass_over()
+
+    assert shell.store.children(DESK) == ()
+    assert shell.condition("Ready") == ("False", "UnknownRung")
+
+
+async def test_what_needs_a_second_cluster_waits_for_approval(settled: Shell):
+    before = settled.service()["spec"]["rayClusterConfig"]
+    settled.write(BIGGER_HEAD)
+    await settled.pass_over()
+
+    assert settled.condition("Stalled") == ("True", "ApprovalRequired")
+    assert settled.condition("Programmed") == ("False", "ApprovalRequired")
+    assert settled.service()["spec"]["rayClusterConfig"] == before
+    plan = settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]
+    assert plan["effect"] == "NewCluster"
+
+    settled.write(
+        {
+            PORTFOLIO: {
+                **BIGGER_HEAD[PORTFOLIO],
+                "rollout": {"newCluster": {"strategy": "BlueGreen", "approvedPlan": plan["id"]}},
+            }
+        }
+    )
+    await settled.pass_over()
+    assert settled.condition("Stalled") == ("", "")
+    assert settled.service()["spec"]["rayClusterConfig"] != before
+    assert "plan" not in settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]
+
+
+async def test_an_older_renderers_object_stays_until_an_input_changes(settled: Shell):
+    notes = {**settled.service()["metadata"]["annotations"], "folio.dev/renderer": "0-old"}
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "metadata.annotations", notes)
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "spec.rayClusterDeletionDelaySeconds", 61)
+    await settled.pass_over()
+    assert settled.cluster.writes == []
+
+    settled.write({POLICY: {"limits.deadline": "20s"}})
+    await settled.pass_over()
+    assert settled.service()["spec"]["rayClusterDeletionDelaySeconds"] == 60
+
+
+async def test_an_earlier_spec_that_comes_back_is_the_newest_revision_again(settled: Shell):
+    def newest() -> str:
+        kept = [b for (k, _), b in settled.cluster.objects.items() if k is kinds.REVISION]
+        return max(kept, key=lambda each: each["revision"])["metadata"]["name"]
+
+    first = newest()
+    settled.write({POLICY: {"limits.deadline": "20s"}})
+    await settled.pass_over()
+    assert newest() != first
+    settled.write()
+    await settled.pass_over()
+    assert newest() == first
+    assert len(settled.cluster.names(kinds.REVISION)) == 2
+
+
+async def test_old_revisions_are_forgotten_beyond_the_limit(settled: Shell):
+    for seconds in range(10, 22):
+        settled.write({POLICY: {"limits.deadline": f"{seconds}s"}})
+        await settled.pass_over()
+
+    limit = 5
+    assert len(settled.cluster.names(kinds.REVISION)) <= limit + 1
+
+
+async def test_an_object_that_the_schema_would_refuse_is_named_and_harms_nothing(settled: Shell):
+    settled.cluster.edit(kinds.POLICY, Key("bank", "default"), "spec.unheard", "of")
+    settled.cluster.edit(kinds.POLICY, Key("bank", "default"), "metadata.generation", 2)
+    await settled.pass_over()
+    assert settled.condition("Accepted") == ("False", "Invalid")
+    assert "RoutingPolicy/default" in settled.message("Accepted")
+
+    settled.cluster.edit(kinds.PORTFOLIO, DESK, "spec.policyRef", ABSENT)
+    settled.cluster.edit(kinds.PORTFOLIO, DESK, "metadata.generation", 2)
+    await settled.pass_over()
+    assert settled.condition("Stalled") == ("True", "Invalid")
+    assert settled.cluster.names(kinds.RAY_SERVICE) == {"desk"}

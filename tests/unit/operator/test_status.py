@@ -1,0 +1,134 @@
+"""What is said of a portfolio, from what was seen of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.operator.desk import desk
+
+from folio_api.table import GatewayState, ModelState, ReplicaState
+from folio_operator.status import last_line, status
+from folio_operator.world import Application, Observed
+
+REVISION = "5f0c9e1aaaaa"
+MODELS = ("contracts", "frontier", "general", "handbook", "minilm", "triage")
+APPLICATIONS = {f"model-{name}" for name in ("general", "handbook", "minilm", "triage")}
+
+
+def observed(
+    states: dict[str, str] | None = None,
+    applications: dict[str, Application] | None = None,
+    revisions: tuple[str, ...] = (REVISION, REVISION),
+    rejected: str | None = None,
+) -> Observed:
+    """Everything runs and answers, but for what is said here."""
+    models = tuple(ModelState(name=name, state=(states or {}).get(name, "Ready")) for name in MODELS)  # type: ignore[arg-type]
+    replicas = tuple(
+        ReplicaState(replica=str(n), revision=r, rejected=rejected) for n, r in enumerate(revisions)
+    )
+    running = {name: Application(name, "RUNNING", replicas=1) for name in APPLICATIONS}
+    return Observed({**running, **(applications or {})}, GatewayState(replicas=replicas, models=models))
+
+
+def truths(seen: Observed) -> dict[str, str]:
+    return {each.type: each.status for each in status(desk(), seen, REVISION).findings}
+
+
+def model(name: str, seen: Observed) -> ModelState:
+    return next(each for each in status(desk(), seen, REVISION).models if each.name == name)
+
+
+def test_all_is_true_when_all_answer():
+    found = status(desk(), observed(), REVISION)
+
+    assert {each.status for each in found.findings} == {"True"}
+    assert found.revision == REVISION
+    assert {each.state for each in found.models} == {"Ready"}
+
+
+def test_nothing_is_claimed_of_a_gateway_that_nobody_sees():
+    found = truths(Observed())
+
+    assert found == {
+        "Programmed": "Unknown",
+        "ModelsReady": "False",
+        "GatewayReady": "False",
+        "Ready": "False",
+    }
+
+
+@pytest.mark.parametrize(
+    ("revisions", "truth"), [((REVISION, "old"), "False"), ((REVISION, REVISION), "True")]
+)
+def test_programmed_means_every_replica(revisions: tuple[str, ...], truth: str):
+    assert truths(observed(revisions=revisions))["Programmed"] == truth
+
+
+def test_a_rejected_table_is_told_with_its_cause():
+    finding = status(desk(), observed(revisions=("old",), rejected="no such embedder"), REVISION).finding(
+        "Programmed"
+    )
+
+    assert finding.reason == "Rejected"
+    assert "no such embedder" in finding.message
+
+
+def test_a_failed_application_is_told_by_its_last_line_and_its_stand_in():
+    traceback = (
+        "Traceback (most recent call last):\n  File x\n    raise\nValueError: unknown engine argument foo\n"
+    )
+    seen = observed(
+        {"general": "Loading"}, {"model-general": Application("model-general", "DEPLOY_FAILED", traceback)}
+    )
+
+    assert model("general", seen).state == "Failed"
+    assert model("general", seen).message == "ValueError: unknown engine argument foo"
+    assert model("general", seen).served_by == "frontier"
+    assert model("contracts", seen).state == "Failed"
+    assert truths(seen) | {"Programmed": "True"} == {
+        "Programmed": "True",
+        "ModelsReady": "False",
+        "GatewayReady": "True",
+        "Ready": "True",
+    }
+
+
+def test_a_ladder_without_an_answer_makes_the_portfolio_unready():
+    finding = status(desk(), observed({"handbook": "Loading"}), REVISION).finding("Ready")
+
+    assert finding.status == "False"
+    assert "intents[facts].ladder" in finding.message
+
+
+def test_running_in_serve_is_no_proof():
+    assert model("triage", observed({"triage": "Loading"})).state == "Loading"
+
+
+def test_an_application_that_was_never_deployed_is_pending():
+    seen = observed()
+    without: dict[str, Any] = {name: app for name, app in seen.applications.items() if name != "model-triage"}
+
+    assert model("triage", Observed(without, seen.gateway)).state == "Pending"
+
+
+def test_too_few_gateway_replicas_are_counted():
+    finding = status(desk(), observed(revisions=(REVISION,)), REVISION).finding("GatewayReady")
+
+    assert finding.message == "1 of 2 gateway replicas answer"
+
+
+def test_an_idle_model_counts_as_ready():
+    assert truths(observed({"general": "Idle"}))["ModelsReady"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("", ""),
+        ("one line", "one line"),
+        ("Traceback:\n  File x\nValueError: a\n  detail", "ValueError: a"),
+    ],
+)
+def test_the_line_that_matters_is_the_last_one_at_the_margin(message: str, line: str):
+    assert last_line(message) == line

@@ -1,0 +1,54 @@
+"""What the watches have seen, whatever order it comes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from folio_api.meta import Key
+from folio_operator.cluster import POLICY, RAY_SERVICE
+from folio_operator.store import Store
+
+A = Key("bank", "a")
+
+
+def policy(version: int, uid: str = "1") -> dict[str, Any]:
+    metadata = {"name": "a", "namespace": "bank", "uid": uid, "resourceVersion": str(version)}
+    return {"kind": "RoutingPolicy", "metadata": metadata}
+
+
+def test_a_late_event_does_not_undo_our_own_write():
+    store = Store()
+    store.put(policy(5))
+    assert not store.put(policy(4))
+    assert store.get(POLICY, A) == policy(5)
+
+
+def test_a_late_answer_does_not_bring_back_what_was_deleted():
+    store = Store()
+    store.put(policy(5))
+    store.drop(policy(6))
+    assert not store.put(policy(6))
+    assert store.get(POLICY, A) is None
+
+
+def test_a_successor_of_the_same_name_outlives_the_deletion_of_the_first():
+    store = Store()
+    store.put(policy(5, "1"))
+    store.put(policy(2, "2"))
+    store.drop(policy(7, "1"))
+    assert store.get(POLICY, A) == policy(2, "2")
+
+
+def test_children_are_found_by_the_label_of_their_portfolio():
+    store = Store()
+    labels = {"folio.dev/portfolio": "desk"}
+    child = {
+        "kind": "RayService",
+        "metadata": {"name": "s", "namespace": "bank", "uid": "9", "labels": labels},
+    }
+    store.put(child)
+    assert store.children(Key("bank", "desk")) == (child,)
+    assert store.children(Key("other", "desk")) == ()
+    store.drop(child)
+    assert store.children(Key("bank", "desk")) == ()
+    assert store.count(RAY_SERVICE) == 0
