@@ -11,6 +11,7 @@ from random import Random
 
 from tasks.calendar_words import DAY_FORMS, SPOKEN_FORMS, any_day, number_words
 from tasks.items import Item, Split, Task
+from tasks.names import invented_payee
 
 PREFIX = "To JSON: "
 WORDS = json.loads((Path(__file__).parent.parent / "data" / "payment_words.json").read_text(encoding="utf-8"))
@@ -57,6 +58,8 @@ def answer(day: str, amount: str, payee: str) -> str:
 def _payee(split: Split, rng: Random) -> str:
     if split is not Split.TRAIN:
         return _one("unusual_payees", rng, split)
+    if rng.random() < 0.75:
+        return invented_payee(rng)
     if rng.random() < 0.25:
         return _one("shops", rng)
     return f"{_one('people', rng)} {_one('surnames', rng)}" if rng.random() < 0.85 else _one("people", rng)

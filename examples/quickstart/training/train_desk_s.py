@@ -61,7 +61,12 @@ def teach(out: Path, cpu_seconds: float, team: Team) -> None:
 def own_tokenizer(items: list[Item]) -> PreTrainedTokenizerFast:
     built = Tokenizer(models.BPE())
     built.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            # A space of its own: a payee is then the same tokens in the request and behind JSON's quote, to be copied.
+            pre_tokenizers.Split(" ", "isolated"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     built.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
