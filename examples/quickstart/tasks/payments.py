@@ -1,6 +1,7 @@
-"""Task B, a payment request to JSON: templates, payees and wordings of the splits share nothing.
+"""Task B, a payment request to JSON: forms and payees of the splits share nothing.
 
 So a model scores by reading the request, not by remembering the form.
+Training adds invented forms and payees.
 """
 
 import json
@@ -10,8 +11,8 @@ from pathlib import Path
 from random import Random
 
 from tasks.calendar_words import DAY_FORMS, SPOKEN_FORMS, any_day, number_words
+from tasks.invented import invented_form, invented_payee
 from tasks.items import Item, Split, Task
-from tasks.names import invented_payee
 
 PREFIX = "To JSON: "
 WORDS = json.loads((Path(__file__).parent.parent / "data" / "payment_words.json").read_text(encoding="utf-8"))
@@ -38,7 +39,7 @@ def payment_item(split: Split, rng: Random, number: int) -> Item:
     amount = _amount(rng)
     payee = _payee(split, rng)
     form = rng.choice(SPOKEN_FORMS) if rng.random() < 0.08 else rng.choice(DAY_FORMS)
-    template = _one("templates", rng, split)
+    template = _template(split, rng)
     prompt = PREFIX + template.format(amount=amount.text, payee=payee, date=form(day))
     return Item(
         f"payment-{split}-{number:04}",
@@ -53,6 +54,12 @@ def answer(day: str, amount: str, payee: str) -> str:
     return json.dumps(
         {"date": day, "amount": amount, "payee": payee}, ensure_ascii=False, separators=(",", ":")
     )
+
+
+def _template(split: Split, rng: Random) -> str:
+    if split is Split.TRAIN and rng.random() < 0.7:
+        return invented_form(rng)
+    return _one("templates", rng, split)
 
 
 def _payee(split: Split, rng: Random) -> str:

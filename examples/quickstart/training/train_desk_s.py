@@ -23,7 +23,7 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-MIX = Mix(bank=50_000, payments=50_000, dates=40_000)
+MIX = Mix(bank=40_000, payments=120_000, dates=60_000)
 CHARACTERS_A_BATCH = 700  # for each worker, some 250 tokens
 
 
@@ -62,7 +62,7 @@ def own_tokenizer(items: list[Item]) -> PreTrainedTokenizerFast:
     built = Tokenizer(models.BPE())
     built.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            # A space of its own: a payee is then the same tokens in the request and behind JSON's quote, to be copied.
+            # A space is a token: a payee then has the same tokens in the request and behind JSON's quote.
             pre_tokenizers.Split(" ", "isolated"),
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
