@@ -10,7 +10,8 @@ import orjson
 from folio_serving.asking import ErrorReply, Stream, Whole
 from folio_serving.cascade import cascade
 from folio_serving.confidence import decoding_class
-from folio_serving.conversation import Question, Verdict
+from folio_serving.consulting import Consultation
+from folio_serving.conversation import Attempt, Question, Verdict
 from folio_serving.delivery import (
     ROUTE_TROUBLES,
     error_of,
@@ -59,13 +60,14 @@ class Answering:
         self._fleet = fleet
         self._ledger = ledger
         self._seconds: dict[str, float] = {}
+        self._classifier_seconds: dict[str, float] = {}
 
     def close(self) -> None:
         self._ledger.close()
 
     async def answer(self, request: Request, send: Send) -> None:
         """Answer one request, in full."""
-        route = await self.route(request)
+        route, paid = await self._route(request)
         query = request.query
         headers = request.headers(route.intent or "default")
         outlet = Outlet(send, headers) if query.stream else None
@@ -73,7 +75,7 @@ class Answering:
         try:
             if outlet is not None:
                 outlet.beat(request.policy.table.streaming.heartbeat_after_seconds)
-            verdict = await drive.run(cascade(self._question(request, route)))
+            verdict = await drive.run(cascade(self._question(request, route, paid)))
             account = Account.of(verdict, request.policy.models)
             if outlet is not None:
                 status = await _deliver_stream(request, verdict, account, outlet, headers)
@@ -86,41 +88,64 @@ class Answering:
         self._ledger.book(account, _occasion(request, route), request.policy.models, status)
 
     async def route(self, request: Request) -> Route:
-        """Return who may answer; raises for nobody. Asks a classifier elsewhere where the policy has one."""
+        """Return who would answer, without asking them; what a classifier's call cost is booked."""
+        route, paid = await self._route(request)
+        self._ledger.book_attempts(paid, request.policy.models)
+        return route
+
+    async def _route(self, request: Request) -> tuple[Route, tuple[Attempt, ...]]:
+        """Return who may answer, and what finding it took; raises for nobody."""
         router, facts = request.policy.router, request.query.facts
         found = router.route(facts)
+        paid: tuple[Attempt, ...] = ()
         if isinstance(found, Consult):
-            policy = request.policy
-            opinion = await policy.learned.consultant.opinion(found, policy.backends, request.request_id)
-            found = router.route(facts, opinion)
+            asked = self._consultation(request, found)
+            found = router.route(facts, await request.policy.learned.consultant.opinion(asked))
+            paid = tuple(asked.attempts)
         if isinstance(found, Refused):
+            self._ledger.book_attempts(paid, request.policy.models)
             raise Trouble(
                 ROUTE_TROUBLES[found.reason], found.message, None if found.data_classes else "model"
             )
         assert isinstance(found, Route), "with an opinion a router decides"
-        return found
+        return found, paid
 
-    def _question(self, request: Request, route: Route) -> Question:
+    def _consultation(self, request: Request, consult: Consult) -> Consultation:
+        limits = request.policy.table.limits
+        return Consultation(
+            consult,
+            request.policy.backends,
+            self._fleet,
+            request.request_id,
+            seconds_left=request.started + limits.deadline_seconds - time.monotonic(),
+            usd_left=limits.max_cost_per_query_usd,
+            expected_seconds=self._classifier_seconds,
+        )
+
+    def _question(self, request: Request, route: Route, paid: tuple[Attempt, ...]) -> Question:
         query, table = request.query, request.policy.table
         return Question.of(
             table,
             route,
             query.facts,
             started=request.started,
+            routed=time.monotonic(),
             choices=query.choices,
             decoding=decoding_class(query.body),
             response_format=query.body.get("response_format"),
             stream=query.stream,
             expected_seconds=self._seconds,
             calibration=request.policy.learned.calibration,
+            paid=paid,
         )
 
     def _learn_seconds(self, verdict: Verdict) -> None:
         for attempt in verdict.attempts:
             seconds = attempt.signals.seconds if attempt.signals is not None else None
             if seconds is not None:
-                before = self._seconds.get(attempt.model, seconds)
-                self._seconds[attempt.model] = before + _NEW_SHARE * (seconds - before)
+                known = self._classifier_seconds if attempt.role == "classifier" else self._seconds
+                before = known.get(attempt.model, seconds)
+                known[attempt.model] = before + _NEW_SHARE * (seconds - before)
 
 
 async def _deliver_whole(

@@ -6,6 +6,7 @@ looked into.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -31,7 +32,7 @@ Reason = Literal[
     "BadRequest",
     "Deadline",
 ]
-Role = Literal["rung", "sample", "peer"]
+Role = Literal["rung", "sample", "peer", "classifier"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Question:
     models: Mapping[str, Model]
     started: float
     """The clock when the request came in."""
+    routed: float = -math.inf
+    """The clock when it was known who may answer: a classifier may have taken a while."""
     deadline_seconds: float = 60.0
     max_cost_usd: float | None = None
     on_exhausted: OnExhausted = "ReturnBest"
@@ -60,6 +63,8 @@ class Question:
     expected_seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Busy seconds that a request lately took, by model: prices replica time before it is spent."""
     calibration: Calibration = NO_CALIBRATION
+    paid: tuple[Attempt, ...] = ()
+    """What routing has asked before: a classifier that is a model. It counts as the rungs do."""
 
     @classmethod
     def of(cls, table: Table, route: Route, facts: Facts, *, started: float, **others: Any) -> Self:
@@ -184,7 +189,8 @@ class Attempt:
     of it.
     """
 
-    rung: int
+    rung: int | None
+    """None for a classifier, which stands on no ladder."""
     model: str
     reason: Reason
     """Empty: this is the answer."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from folio_api.table import Price
 from folio_serving.confidence import Signals
@@ -55,6 +55,17 @@ def spent(price: Price, signals: Signals | None) -> Spent:
         usd=_usd(price, signals.prompt or 0, signals.completion or 0, seconds),
         device_seconds=seconds * price.devices_per_replica,
         watt_hours=seconds * price.watts_per_replica / 3600,
+    )
+
+
+def cut_off(said: Signals | None, prompt_tokens: int, seconds: float) -> Signals:
+    """Return the most that work can have used up which was ended before it told all of it."""
+    known = said or Signals()
+    return replace(
+        known,
+        prompt=prompt_tokens if known.prompt is None else known.prompt,
+        completion=known.n if known.completion is None else known.completion,
+        seconds=seconds if known.seconds is None else known.seconds,
     )
 
 

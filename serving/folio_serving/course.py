@@ -24,7 +24,7 @@ from folio_serving.conversation import (
     Reason,
     Verdict,
 )
-from folio_serving.cost import expected_usd, spent
+from folio_serving.cost import cut_off, expected_usd, spent
 
 _TRANSIENT: frozenset[Reason] = frozenset({"Waking", "QueueFull", "Timeout", "Unavailable", "UpstreamError"})
 """Reasons that another try may overcome: they tell more than a rung that was passed over."""
@@ -59,7 +59,8 @@ class Course:
     _asked_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self._see(self.question.started)
+        self._attempts.extend(self.question.paid)
+        self._see(max(self.question.started, self.question.routed))
         self._asked_at = self._now
 
     @property
@@ -218,19 +219,9 @@ class Course:
         )
 
     def _used(self, reply: Answer | Prefix | Failed, elapsed: float) -> Signals | None:
-        """Return what a reply used up; of work that was cut off, which reports nothing, the most it can
-        have been.
-        """
+        """Return what a reply used up, by its own report where it was complete."""
         unfinished = isinstance(reply, Prefix) or (isinstance(reply, Failed) and reply.reason == "Timeout")
-        if not unfinished:
-            return reply.signals
-        said = reply.signals or Signals()
-        return replace(
-            said,
-            prompt=self.question.prompt_tokens if said.prompt is None else said.prompt,
-            completion=said.n if said.completion is None else said.completion,
-            seconds=elapsed if said.seconds is None else said.seconds,
-        )
+        return cut_off(reply.signals, self.question.prompt_tokens, elapsed) if unfinished else reply.signals
 
     def _see(self, now: float) -> None:
         """Never let the clock go back, whatever order replies come in."""

@@ -42,7 +42,11 @@ ROUTE_TROUBLES: dict[RefusalReason, TroubleKind] = {
 def trouble_of(verdict: Verdict) -> Trouble:
     """Return why nobody answered, as the client is told it: with what became of every rung."""
     kind = _TROUBLES.get(verdict.reason, "Unavailable")
-    became = "; ".join(f"{one.model}: {one.reason} ({one.message})" for one in verdict.attempts if one.reason)
+    became = "; ".join(
+        f"{one.model}: {one.reason} ({one.message})"
+        for one in verdict.attempts
+        if one.reason and one.role != "classifier"
+    )
     return Trouble(kind, f"no model of the ladder answered: {became or verdict.reason}")
 
 

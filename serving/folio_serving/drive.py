@@ -78,7 +78,7 @@ class Drive:
     async def _ask_whole(self, ask: Ask) -> Answer | Failed:
         backend = self.backends[ask.model]
         try:
-            self._check_awake(backend)
+            self.fleet.check_awake(backend)
             work = whole_answer(backend, self._call(ask, stream=False), needs_text=ask.needs_text)
             answer: Answer = await within(ask.timeout_seconds, ask.model, work)
         except AskError as error:
@@ -89,7 +89,7 @@ class Drive:
         backend = self.backends[ask.model]
         prefix = isinstance(ask.delivery, PrefixCommit)
         try:
-            self._check_awake(backend)
+            self.fleet.check_awake(backend)
             stream: Stream = await within(
                 ask.timeout_seconds, ask.model, self._begun(backend, ask, prefix=prefix)
             )
@@ -148,16 +148,6 @@ class Drive:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-    def _check_awake(self, backend: Backend) -> None:
-        """Raise where nobody can answer; a sleeping model is woken in the background, once."""
-        application = backend.model.application
-        if application is None or backend.pool.addresses:
-            return
-        if backend.model.scales_to_zero:
-            self.fleet.wake(application)
-            raise AskError("Waking", f"{backend.model.name} is waking up")
-        raise AskError("Unavailable", f"{backend.model.name} has no replica")
 
     def _call(self, ask: Ask, *, stream: bool) -> Call:
         at = ask.delivery.tokens if stream and isinstance(ask.delivery, PrefixCommit) else None

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from folio_api.table import External, Model, Table
+from folio_serving.asking import AskError
 from folio_serving.backends import Backend, ProviderBackend, ReplicaBackend
 from folio_serving.rates import Rates
 from folio_serving.replicas import Address, Listener, Replicas
@@ -64,6 +65,16 @@ class Fleet:
 
     def addresses(self, application: str) -> tuple[Address, ...]:
         return self._addresses.get(application, ())
+
+    def check_awake(self, backend: Backend) -> None:
+        """Raise AskError where nobody can answer; a sleeping model is woken in the background, once."""
+        application = backend.model.application
+        if application is None or backend.pool.addresses:
+            return
+        if backend.model.scales_to_zero:
+            self.wake(application)
+            raise AskError("Waking", f"{backend.model.name} is waking up")
+        raise AskError("Unavailable", f"{backend.model.name} has no replica")
 
     def wake(self, application: str) -> None:
         """Start one waking in the background, unless one is under way."""

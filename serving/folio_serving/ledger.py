@@ -41,7 +41,7 @@ class Account:
 
     @classmethod
     def of(cls, verdict: Verdict, models: Mapping[str, Model]) -> Account:
-        lines = tuple(Line(one, spent(models[one.model].price, one.signals)) for one in verdict.attempts)
+        lines = _lines(verdict.attempts, models)
         whole = lines[0].spent if len(lines) == 1 else total(line.spent for line in lines)
         return cls(verdict, lines, whole)
 
@@ -76,6 +76,10 @@ class Account:
         if verdict.confidence is not None:
             headers.append((b"x-folio-confidence", f"{verdict.confidence:.4f}".encode()))
         return headers
+
+
+def _lines(attempts: tuple[Attempt, ...], models: Mapping[str, Model]) -> tuple[Line, ...]:
+    return tuple(Line(one, spent(models[one.model].price, one.signals)) for one in attempts)
 
 
 def _short(attempt: Attempt) -> str:
@@ -135,26 +139,31 @@ class Ledger:
             self._book_line(line, models[line.attempt.model])
         self._log.write(_record(account, occasion, status, now))
 
+    def book_attempts(self, attempts: tuple[Attempt, ...], models: Mapping[str, Model]) -> None:
+        """Book what was asked for a request that ends without an account: in the metrics alone."""
+        for line in _lines(attempts, models):
+            self._book_line(line, models[line.attempt.model])
+
     def close(self) -> None:
         self._log.flush()
 
     def _book_line(self, line: Line, model: Model) -> None:
-        metrics, attempt, name = self._metrics, line.attempt, model.name
+        metrics, attempt, name, role = self._metrics, line.attempt, model.name, line.attempt.role
         if attempt.reason:
-            metrics.escalations[name, attempt.reason].inc()
+            metrics.escalations[name, role, attempt.reason].inc()
         if attempt.confidence is not None:
             metrics.confidence[(name,)].observe(attempt.confidence)
         signals = attempt.signals
         if signals is None:
             return
-        metrics.tokens[name, "input"].observe(signals.prompt or 0)
-        metrics.tokens[name, "output"].observe(signals.completion or 0)
+        metrics.tokens[name, role, "input"].observe(signals.prompt or 0)
+        metrics.tokens[name, role, "output"].observe(signals.completion or 0)
         if line.spent.usd:
-            metrics.cost[(name,)].inc(line.spent.usd)
+            metrics.cost[name, role].inc(line.spent.usd)
         if line.spent.device_seconds:
-            metrics.device[name, model.price.device].inc(line.spent.device_seconds)
+            metrics.device[name, role, model.price.device].inc(line.spent.device_seconds)
         if line.spent.watt_hours:
-            metrics.energy[(name,)].inc(line.spent.watt_hours)
+            metrics.energy[name, role].inc(line.spent.watt_hours)
 
 
 def _record(account: Account, occasion: Occasion, status: int, now: float) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        asked = ("rung", "role")
         self.requests = self._counter("folio_requests", "Requests by path and HTTP status", "path", "status")
         self.routes = self._counter(
             "folio_route", "Queries by the rung that answered, and why it was this one", "rung", "reason"
@@ -44,13 +45,13 @@ class Metrics:
             "folio_intents", "Queries by intent and by what recognised it", "intent", "source"
         )
         self.escalations = self._counter(
-            "folio_escalations", "Rungs that handed a query on, and why", "rung", "reason"
+            "folio_escalations", "Models that handed a query on, and why", "rung", "role", "reason"
         )
-        self.cost = self._counter("folio_cost_usd", "USD that queries cost, rejected drafts included", "rung")
+        self.cost = self._counter("folio_cost_usd", "USD that queries cost, refused drafts included", *asked)
         self.device = self._counter(
-            "folio_device_seconds", "CPU- or GPU-seconds that queries took", "rung", "device"
+            "folio_device_seconds", "CPU- or GPU-seconds that queries took", *asked, "device"
         )
-        self.energy = self._counter("folio_watt_hours", "Energy that queries took, in Wh", "rung")
+        self.energy = self._counter("folio_watt_hours", "Energy that queries took, in Wh", *asked)
         self.broken = self._counter(
             "folio_broken_streams", "Streams that broke after their first event", "rung"
         )
@@ -66,7 +67,7 @@ class Metrics:
             "gen_ai_client_token_usage",
             "Tokens that models read and wrote",
             _TOKENS,
-            *("gen_ai_response_model", "gen_ai_token_type"),
+            *("gen_ai_response_model", "role", "gen_ai_token_type"),
         )
 
     def gauges(self, read: Callable[[], Iterable[GaugeMetricFamily]]) -> None:

@@ -106,6 +106,8 @@ class Consult:
     type: Literal["MiniLM", "Model"]
     model: str | None
     text: str
+    data_classes: tuple[str, ...] = ()
+    """For which the model is cleared."""
 
 
 class Router:
@@ -213,7 +215,8 @@ class Router:
         model = self._models.get(classifier.model) if classifier.model else None
         if classifier.model and (model is None or self._clearances.obstacle(model, request.classes)):
             return None
-        return Consult(classifier.type, classifier.model, request.facts.text)
+        data_classes = tuple(one.name for one in request.classes)
+        return Consult(classifier.type, classifier.model, request.facts.text, data_classes)
 
     def _default(self, request: _Request, opinion: Opinion | None) -> Route | Refused:
         return self._finish(request, _Choice(None, "default", "", opinion), self._table.default_ladder)

@@ -75,7 +75,7 @@ def test_an_uncleared_classifier_is_not_consulted_and_the_gateways_own_decides()
 
 def test_an_embedder_inside_the_gateway_sees_what_the_gateway_sees():
     router = Router(table(classifier=Classifier(type="MiniLM", embedder_uri="file:///m")), Says())
-    assert router.route(facts("money", headers=SECRET)) == Consult("MiniLM", None, "money")
+    assert router.route(facts("money", headers=SECRET)) == Consult("MiniLM", None, "money", ("phi",))
 
 
 def test_a_whole_ladder_uncleared_is_refused_by_rule():
