@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,19 +144,12 @@ def folio_config() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def uvicorn(upstream: int) -> Iterator[Target]:
+def module(name: str, upstream: int, *, path: str) -> Iterator[Target]:
+    """Run a server of this bench, which takes its own port and the upstream's."""
     port = free_port()
-    command = [sys.executable, "-m", "bench.gateway.bare", str(port), str(upstream)]
+    command = [sys.executable, "-m", path, str(port), str(upstream)]
     with process(command, port) as started:
-        yield Target("uvicorn", port, family(started))
-
-
-@contextlib.contextmanager
-def folio_alone(upstream: int) -> Iterator[Target]:
-    port = free_port()
-    command = [sys.executable, "-m", "bench.gateway.alone", str(port), str(upstream)]
-    with process(command, port) as started:
-        yield Target("folio-alone", port, family(started))
+        yield Target(name, port, family(started))
 
 
 @contextlib.contextmanager
@@ -196,8 +190,8 @@ def litellm(upstream: int) -> Iterator[Target]:
 BUILDERS: dict[str, Callable[[int], contextlib.AbstractContextManager[Target]]] = {
     "folio": folio,
     "serve-pass-through": serve_pass_through,
-    "folio-alone": folio_alone,
-    "uvicorn": uvicorn,
+    "folio-alone": partial(module, "folio-alone", path="bench.gateway.alone"),
+    "uvicorn": partial(module, "uvicorn", path="bench.gateway.bare"),
     "vllm-router": vllm_router,
     "litellm": litellm,
 }

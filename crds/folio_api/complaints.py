@@ -49,7 +49,7 @@ def _message(error: ErrorDetails, path: Path, schema: Schema) -> str:
         return error["msg"]
     if kind in SHAPES:
         name = next((step for step in reversed(path) if isinstance(step, str)), "")
-        return f"{_sort_of(value)} is not {SHAPES[kind].format(name=name, example=_example(field))}"
+        return f"{sort_of(value)} is not {SHAPES[kind].format(name=name, example=_example(field))}"
     return _scalar(kind, value) or _bound(kind, value, error.get("ctx", {})) or error["msg"]
 
 
@@ -82,8 +82,16 @@ def _bound(kind: str, value: object, limits: Mapping[str, Any]) -> str:
 
 
 def _missing(schema: Schema) -> str:
-    meaning = schema.get("description", "")
-    return f"is missing: {meaning[:1].lower()}{meaning[1:]}".removesuffix(".").removesuffix(": ")
+    if "enum" in schema:
+        return f"is missing: one of {', '.join(schema['enum'])}"
+    meaning = _lower(schema.get("description", ""))
+    return f"is missing: {meaning}".removesuffix(".").removesuffix(": ")
+
+
+def _lower(sentence: str) -> str:
+    """The sentence as it goes on behind a colon: its first word in lower case, unless it is a name or GPU."""
+    first = sentence.split(" ", 1)[0]
+    return sentence[:1].lower() + sentence[1:] if first[1:].islower() or len(first) == 1 else sentence
 
 
 def _unknown(path: Path, allowed: Iterable[str]) -> Complaint:
@@ -116,10 +124,10 @@ def nearest(name: str, options: Iterable[str]) -> str | None:
 
 def _kind_of(value: object) -> str:
     """The value where it is short, its sort otherwise."""
-    return _sort_of(value) if value is None or isinstance(value, dict | list) else shown(value)
+    return sort_of(value) if value is None or isinstance(value, dict | list) else shown(value)
 
 
-def _sort_of(value: object) -> str:
+def sort_of(value: object) -> str:
     """What was written instead; not the value itself, which may be a key that belongs into a Secret."""
     sorts = {
         dict: "a mapping",

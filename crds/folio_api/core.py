@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from folio_api.complaints import sort_of
 from folio_api.errors import Complaint
 from folio_api.meta import Key
 
@@ -53,8 +54,9 @@ def _misplaced(document: Mapping[str, Any]) -> Iterator[Complaint]:
 def _not_text(document: Mapping[str, Any], member: str) -> Iterator[Complaint]:
     values = document.get(member) or {}
     if not isinstance(values, dict):
-        yield Complaint((member,), "is not a mapping of names to values")
+        message = f"{sort_of(values)} is not a mapping of names to values: write {member}: {{NAME: VALUE}}"
+        yield Complaint((member,), message)
         return
     for name, text in values.items():
         if not isinstance(text, str):
-            yield Complaint((member, name), "is not a text: write it in quotes")
+            yield Complaint((member, name), f"{sort_of(text)} is not a text: write it in quotes")

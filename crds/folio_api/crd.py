@@ -79,38 +79,39 @@ def condition(name: str, member: str = "status") -> str:
     return f'.status.conditions[?(@.type=="{name}")].{member}'
 
 
+def states(*names: str) -> tuple[Column, ...]:
+    """A column for each of the conditions."""
+    return tuple(Column(name, condition(name)) for name in names)
+
+
+def cause(name: str) -> tuple[Column, ...]:
+    """Why a condition is as it is."""
+    return (
+        Column("Reason", condition(name, "reason")),
+        Column("Message", condition(name, "message"), is_wide=True),
+    )
+
+
 AGE = Column("Age", ".metadata.creationTimestamp", "date")
 DEFINITIONS = (
     Definition(
         SpecialistModel,
         "specialistmodels",
         "sm",
-        (
-            Column("Accepted", condition("Accepted")),
-            Column("Ready", condition("Ready")),
-            Column("Reason", condition("Ready", "reason")),
-            Column("Message", condition("Ready", "message"), is_wide=True),
-            AGE,
-        ),
+        (*states("Accepted", "Ready"), *cause("Ready"), AGE),
     ),
     Definition(
         RoutingPolicy,
         "routingpolicies",
         "rp",
-        (
-            Column("Accepted", condition("Accepted")),
-            Column("Programmed", condition("Programmed")),
-            Column("Reason", condition("Accepted", "reason")),
-            Column("Message", condition("Accepted", "message"), is_wide=True),
-            AGE,
-        ),
+        (*states("Accepted", "Programmed"), *cause("Accepted"), AGE),
     ),
     Definition(
         ModelPortfolio,
         "modelportfolios",
         "mp",
         (
-            Column("Ready", condition("Ready")),
+            *states("Ready"),
             Column("Models", ".status.modelsReady"),
             Column("Policy", ".spec.policyRef.name"),
             Column("Revision", ".status.active.revision"),
@@ -127,7 +128,7 @@ DEFINITIONS = (
         "portfolioevaluations",
         "pe",
         (
-            Column("Passed", condition("Passed")),
+            *states("Passed"),
             Column("Portfolio", ".spec.portfolioRef.name"),
             Column("Schedule", ".spec.schedule"),
             Column("Reason", condition("Passed", "reason")),

@@ -22,6 +22,7 @@ from folio_operator.world import Portfolio
 class Desired:
     """Everything that is rendered from a portfolio."""
 
+    site: Site
     table: Table
     serve_config: ServeConfig
     manifests: tuple[Manifest, ...]
@@ -49,6 +50,7 @@ def desired(portfolio: Portfolio, circumstances: Circumstances) -> Desired:
     table = routing_table(portfolio)
     rendering = Rendering(circumstances.site, table, nonces=circumstances.nonces)
     return Desired(
+        site=circumstances.site,
         table=table,
         serve_config=serve_config(portfolio, rendering, applications=circumstances.applications),
         manifests=_manifests(portfolio, rendering, circumstances),

@@ -26,6 +26,7 @@ HEAVY_OPTIONS = (
 )
 """Options of a deployment that Serve cannot change under a running replica."""
 GROUP_COUNTS = ("replicas", "minReplicas", "maxReplicas")
+SECOND_CLUSTER = "needs a new cluster beside the running one"
 
 
 class Effect(IntEnum):
@@ -75,8 +76,9 @@ def plan(wanted: Desired, running: Desired | None) -> Plan:
     if running is None:
         first = Change(Effect.NEW_CLUSTER, "cluster", "nothing runs yet: everything is started")
         return Plan(identifier, (first,), gpus_of(cluster))
+    pods = _cluster_changes(_cluster(running), cluster)
     changes = (
-        *_cluster_changes(_cluster(running), cluster),
+        *(pods if wanted.site.pins_to_pools else map(_without_pods, pods)),
         *_application_changes(_applications(running), _applications(wanted)),
         *_table_changes(running.table, wanted.table),
     )
@@ -144,7 +146,13 @@ def _group_changes(name: str, old: Manifest, new: Manifest) -> Iterator[Change]:
 
 
 def _new_cluster(subject: str, message: str) -> Change:
-    return Change(Effect.NEW_CLUSTER, subject, f"{message}: needs a new cluster beside the running one")
+    return Change(Effect.NEW_CLUSTER, subject, f"{message}: {SECOND_CLUSTER}")
+
+
+def _without_pods(change: Change) -> Change:
+    """Return what a change of pods is on one machine: something to know before it goes to a cluster."""
+    told = change.message.replace(SECOND_CLUSTER, "matters in a cluster only, which needs a new one for it")
+    return Change(Effect.IN_PLACE, change.subject, told)
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

@@ -14,7 +14,7 @@ class Site:
     http_host: str
     http_port: int
     pins_to_pools: bool
-    """Whether replicas are sent to the workers of their pool; one machine has no pools."""
+    """Whether replicas are sent to the workers of their pool; one machine has no pools, and no pods."""
 
 
 CLUSTER = Site(http_host="0.0.0.0", http_port=HTTP_PORT, pins_to_pools=True)  # noqa: S104 - a pod's own address

@@ -11,8 +11,11 @@ from folio_cli import inputs, options, show
 from folio_cli.local.applied import load_applied
 from folio_cli.local.state import StateDir
 from folio_operator import plan as plans
+from folio_operator import site
 from folio_operator.desired import Circumstances, Desired, desired
 
+LOCAL = Circumstances(site=site.local(site.HTTP_PORT))
+"""What runs here has no pods: a change of them is one in place."""
 Against = Annotated[
     list[Path] | None,
     typer.Option("--against", help="Compare with these files instead of what runs; for a pull request's CI."),
@@ -37,8 +40,10 @@ def plan(
     """
     given = inputs.read(file, portfolio)
     accepted = inputs.checked(given, with_secrets=False)
-    before = _files(against, given.name) if against else _applied(StateDir.of(given.name, state_dir))
-    found = plans.plan(desired(accepted, Circumstances()), before)
+    running = None if against else _applied(StateDir.of(given.name, state_dir))
+    before = _files(against, given.name) if against else running
+    here = LOCAL if running else Circumstances()
+    found = plans.plan(desired(accepted, here), before)
     if output is show.Output.JSON:
         show.print_json(show.plan_json(found))
     else:
@@ -53,4 +58,4 @@ def _files(against: list[Path], name: str) -> Desired:
 
 def _applied(state: StateDir) -> Desired | None:
     held = load_applied(state) if state.load() is not None else None
-    return desired(held.portfolio, Circumstances()) if held else None
+    return desired(held.portfolio, LOCAL) if held else None

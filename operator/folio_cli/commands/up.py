@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from folio_cli.local.state import Running, StateDir
 from folio_cli.local.watching import Eyes
 from folio_cli.progress import Progress, progress
 from folio_cli.upstream import KEY, NAME, Upstream, with_upstream
+from folio_operator import site
 from folio_operator.desired import Circumstances, desired
 from folio_operator.plan import plan
 from folio_operator.retry import retried
@@ -187,8 +188,9 @@ def _edit(wanted: Wanted, running: Running) -> int:
     eyes = Eyes.on(running, wanted.state)
     nonces = retried(before.nonces if before else {}, wanted.portfolio.members, eyes.serve.applications())
     applied = Applied(wanted.portfolio, nonces)
-    old = desired(before.portfolio, Circumstances(nonces=before.nonces)) if before else None
-    found = plan(desired(wanted.portfolio, Circumstances(nonces=nonces)), old)
+    here = Circumstances(site=site.local(running.ports.http), nonces=nonces)
+    old = desired(before.portfolio, replace(here, nonces=before.nonces)) if before else None
+    found = plan(desired(wanted.portfolio, here), old)
     if not wanted.quiet:
         show.print_lines(show.plan_lines(found))
     materials.place(wanted.state, wanted.given, wanted.portfolio, wanted.volumes)

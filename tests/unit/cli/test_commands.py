@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.unit.operator.desk import FILE, GENERAL, POLICY, PORTFOLIO, edited
+from tests.unit.operator.desk import FILE, GENERAL, POLICY, PORTFOLIO, desk, edited
 
+from folio_cli.local.applied import Applied, save
+from folio_cli.local.state import Ports, Running, StateDir
 from folio_cli.main import COMMANDS, run
 
 
@@ -65,6 +67,20 @@ def test_plan_says_in_json_what_would_change(write, capsys: pytest.CaptureFixtur
 
     assert found["effect"] == "RestartsModel"
     assert {change["subject"] for change in found["changes"]} == {"model general", "policy"}
+
+
+def test_a_change_of_pods_is_in_place_on_one_machine_and_said_to_matter_in_a_cluster(
+    write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    state = StateDir(tmp_path / "running")
+    state.create()
+    ports = Ports(http=8000, gcs=1, dashboard=2, replicas=(3, 4))
+    state.save(Running(portfolio="desk", session=7, started=1.5, ports=ports, ray_dir=str(tmp_path)))
+    save(state, Applied(desk()))
+    edit = write({PORTFOLIO: {"pools.0.image": "registry/other:1"}})
+
+    assert run(["plan", "-f", edit, "--state-dir", str(state.path)]) == 0
+    assert "matters in a cluster only" in capsys.readouterr().out
 
 
 def test_with_nothing_running_everything_would_be_new(capsys: pytest.CaptureFixture[str]):

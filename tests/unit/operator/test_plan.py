@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.operator.desk import CONTRACTS, GENERAL, HANDBOOK, POLICY, PORTFOLIO, REMOVED, rendered
 
+from folio_operator.desired import Circumstances
 from folio_operator.plan import Effect, plan
+from folio_operator.site import local
 
 POOL = {
     "name": "cpu",
@@ -66,6 +68,16 @@ def test_a_second_cluster_is_counted_in_gpus():
     assert (
         plan(rendered({PORTFOLIO: {**always, "maxGPUs": 5}}), rendered({PORTFOLIO: always})).extra_gpus == 0
     )
+
+
+@pytest.mark.parametrize("edits", [edits for effect, _, _, edits in EDITS if effect is CLUSTER])
+def test_on_one_machine_a_change_of_pods_is_in_place_with_a_note(edits):
+    here = Circumstances(site=local(8000))
+
+    found = plan(rendered(edits, here), rendered(None, here))
+
+    assert (found.effect, found.extra_gpus) == (IN_PLACE, 0)
+    assert any("matters in a cluster only" in change.message for change in found.changes)
 
 
 def test_the_plan_s_id_is_that_of_the_wanted_cluster():
