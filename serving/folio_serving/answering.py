@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -31,6 +32,8 @@ from folio_serving.policy import Policy
 from folio_serving.route import Consult, Refused, Route
 
 _JSON: Header = (b"content-type", b"application/json")
+CLIENT_LEFT_STATUS = 499
+"""In metrics and log only: nobody is there to be told. nginx's number for it."""
 _NEW_SHARE = 0.2
 """Weight of the newest request in the busy seconds that a model lately took."""
 
@@ -72,6 +75,7 @@ class Answering:
         headers = request.headers(route.intent or "default")
         outlet = Outlet(send, headers) if query.stream else None
         drive = Drive(query, request.policy.backends, self._fleet, request.request_id, outlet)
+        verdict: Verdict | None = None
         try:
             if outlet is not None:
                 outlet.beat(request.policy.table.streaming.heartbeat_after_seconds)
@@ -81,6 +85,11 @@ class Answering:
                 status = await _deliver_stream(request, verdict, account, outlet, headers)
             else:
                 status = await _deliver_whole(request, verdict, account, headers, send)
+        except asyncio.CancelledError:
+            stood = verdict or drive.left
+            if stood is not None:
+                self._book_left(request, stood, _occasion(request, route))
+            raise
         finally:
             if outlet is not None:
                 outlet.stop_beating()
@@ -100,7 +109,12 @@ class Answering:
         paid: tuple[Attempt, ...] = ()
         if isinstance(found, Consult):
             asked = self._consultation(request, found)
-            found = router.route(facts, await request.policy.learned.consultant.opinion(asked))
+            try:
+                opinion = await request.policy.learned.consultant.opinion(asked)
+            except asyncio.CancelledError:
+                self._book_left_early(request, asked)
+                raise
+            found = router.route(facts, opinion)
             paid = tuple(asked.attempts)
         if isinstance(found, Refused):
             self._ledger.book_attempts(paid, request.policy.models)
@@ -138,6 +152,16 @@ class Answering:
             calibration=request.policy.learned.calibration,
             paid=paid,
         )
+
+    def _book_left_early(self, request: Request, asked: Consultation) -> None:
+        """Book what a classifier took for a client that left before it was known who may answer."""
+        verdict = Verdict(None, "ClientLeft", tuple(asked.attempts))
+        self._book_left(request, verdict, _occasion(request, asked.consult))
+
+    def _book_left(self, request: Request, verdict: Verdict, occasion: Occasion) -> None:
+        models = request.policy.models
+        account = Account.of(replace(verdict, reason="ClientLeft"), models)
+        self._ledger.book(account, occasion, models, CLIENT_LEFT_STATUS)
 
     def _learn_seconds(self, verdict: Verdict) -> None:
         for attempt in verdict.attempts:
@@ -220,14 +244,15 @@ async def _events(request: Request, verdict: Verdict, outlet: Outlet) -> dict[st
     return usage
 
 
-def _occasion(request: Request, route: Route) -> Occasion:
+def _occasion(request: Request, found: Route | Consult) -> Occasion:
+    intent, source = (found.intent, found.source) if isinstance(found, Route) else (None, "classifier")
     return Occasion(
         request_id=request.request_id,
         revision=request.policy.table.revision,
         path=request.path,
         operation=request.query.kind,
-        intent=route.intent or "default",
-        source=route.source,
-        data_classes=route.data_classes,
+        intent=intent or "default",
+        source=source,
+        data_classes=found.data_classes,
         started=request.started,
     )

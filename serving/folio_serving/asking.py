@@ -17,7 +17,7 @@ from folio_serving.confidence import Signals
 from folio_serving.context import Passage
 from folio_serving.conversation import Answer, Failed, Reason
 from folio_serving.http1 import ConnectError, Connection, LostError
-from folio_serving.sse import EventReader, texts_of
+from folio_serving.sse import END, EventReader, texts_of
 from folio_serving.upstream import Endpoint, Lease, NoReplicaError, QueueFullError
 
 _TOO_LONG = (b"context_length_exceeded", b"maximum context length", b"context length", b"max_model_len")
@@ -116,6 +116,7 @@ class Stream:
     reader: EventReader
     held: list[bytes] = field(default_factory=list)
     ended: bool = False
+    events: int = 0
 
     async def more(self) -> bytes | None:
         """Return the next events for the client, perhaps none; None when the stream is complete."""
@@ -127,7 +128,9 @@ class Stream:
             raise AskError("UpstreamError", f"{self.model}: its stream broke off: {error}") from error
         translation = self.opened.translation
         if data:
-            return self.reader.feed(translation.chunk(data))
+            ready = self.reader.feed(translation.chunk(data))
+            self.events += ready.count(END)
+            return ready
         self.ended = True
         events = self.reader.feed(translation.last())
         if self.reader.error is not None:
@@ -144,6 +147,10 @@ class Stream:
                 return
             if events:
                 self.held.append(events)
+
+    def used(self) -> Signals:
+        """Return what the stream took so far: by its own report, or about a token an event."""
+        return self.reader.end or Signals(completion=self.events)
 
     def answer(self, *, needs_text: bool) -> Answer:
         texts = texts_of(b"".join(self.held)) if needs_text else ()

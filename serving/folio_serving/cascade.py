@@ -105,7 +105,7 @@ def _agreed(course: Course, asks: tuple[Ask, ...], replies: Reply) -> Verdict | 
     pairs = list(zip(asks, replies, strict=True))
     own = [(ask, reply) for ask, reply in pairs if ask.role != "peer" and isinstance(reply, Answer)]
     peers = [reply for ask, reply in pairs if ask.role == "peer" and isinstance(reply, Answer)]
-    if not own:
+    if not own or (isinstance(replies[0], Failed) and replies[0].reason == "ClientLeft"):
         course.note_helpers(pairs, speaking=asks[0])
         assert isinstance(replies[0], Failed)
         return course.fail(asks[0], replies[0])

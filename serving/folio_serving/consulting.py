@@ -68,6 +68,9 @@ class Consultation:
             used = _cut_off(text, began) if error.reason == "Timeout" else None
             self._note(backend.model, began, used, error.reason, error.message)
             raise
+        except asyncio.CancelledError:
+            self._note(backend.model, began, _cut_off(text, began), "ClientLeft", "the client left")
+            raise
         self._note(backend.model, began, answer.signals)
         return answer
 

@@ -31,6 +31,7 @@ Reason = Literal[
     "UpstreamError",
     "BadRequest",
     "Deadline",
+    "ClientLeft",
 ]
 Role = Literal["rung", "sample", "peer", "classifier"]
 
@@ -173,7 +174,7 @@ class Failed:
     message: str
     now: float
     signals: Signals | None = None
-    """What it used up all the same, as far as known."""
+    """What it used up all the same, as far as known; None: nothing was under way."""
     committed: bool = False
     """The client has seen bytes of it: nothing can stand in any more."""
     payload: Any = None
@@ -211,7 +212,8 @@ class Verdict:
 
     `answer` set, `reason` empty: accepted. `answer` set, `reason` set: the best draft, and why nothing
     better. `answer` None, `refused`: drafts there were, none good enough (a 200 with `message.refusal`, at
-    the deadline a 504). `answer` None otherwise: nobody answered; `failure` is the telling one.
+    the deadline a 504). `answer` None otherwise: nobody answered; `failure` is the telling one. `model` of a
+    failure that was committed, or of a client that left: whose answer it would have been.
     """
 
     answer: Answer | None

@@ -28,6 +28,8 @@ from folio_serving.cost import cut_off, expected_usd, spent
 
 _TRANSIENT: frozenset[Reason] = frozenset({"Waking", "QueueFull", "Timeout", "Unavailable", "UpstreamError"})
 """Reasons that another try may overcome: they tell more than a rung that was passed over."""
+_FINAL: frozenset[Reason] = frozenset({"BadRequest", "ClientLeft"})
+_CUT_OFF: frozenset[Reason] = frozenset({"Timeout", "ClientLeft"})
 _TEXT_SIGNALS = frozenset({"Agreement", "JsonSchema"})
 
 
@@ -128,11 +130,11 @@ class Course:
             self._account(ask, reply, reason, message)
 
     def fail(self, ask: Ask, failed: Failed) -> Verdict | None:
-        """Hand on, unless the request itself is at fault or the client has seen a part of the answer."""
+        """Hand on, unless the request itself is at fault, or the client has seen a part or has left."""
         self._account(ask, failed, failed.reason, failed.message)
         if self._failure is None or failed.reason in _TRANSIENT or self._failure.reason not in _TRANSIENT:
             self._failure = failed
-        if failed.reason == "BadRequest" or failed.committed:
+        if failed.committed or failed.reason in _FINAL:
             return self._verdict(None, failed.reason, ask, failure=failed)
         return None
 
@@ -220,7 +222,9 @@ class Course:
 
     def _used(self, reply: Answer | Prefix | Failed, elapsed: float) -> Signals | None:
         """Return what a reply used up, by its own report where it was complete."""
-        unfinished = isinstance(reply, Prefix) or (isinstance(reply, Failed) and reply.reason == "Timeout")
+        unfinished = isinstance(reply, Prefix) or (
+            isinstance(reply, Failed) and (reply.signals is not None or reply.reason in _CUT_OFF)
+        )
         return cut_off(reply.signals, self.question.prompt_tokens, elapsed) if unfinished else reply.signals
 
     def _see(self, now: float) -> None:

@@ -37,6 +37,7 @@ from folio_serving.outlet import Outlet, rung_headers
 from folio_serving.sse import EventReader
 from folio_serving.toolcalls import marked, restored
 
+_LEFT = "the client left"
 STREAM_IDLE_SECONDS = 60.0
 """How long a stream that the client already sees may be silent."""
 
@@ -51,8 +52,11 @@ class Drive:
     request_id: str
     outlet: Outlet | None = None
     """Where a streamed answer goes as it comes."""
+    left: Verdict | None = None
+    """How the conversation stood when the client left."""
     _stream: Stream | None = None
     _rung: int = 0
+    _together: tuple[asyncio.Task[Answer | Failed], ...] = ()
 
     async def run(self, conversation: Conversation) -> Verdict:
         """Return how the conversation ended."""
@@ -63,6 +67,9 @@ class Drive:
         except StopIteration as ended:
             verdict: Verdict = ended.value
             return verdict
+        except asyncio.CancelledError:
+            self.left = _ended(conversation, self._cut_off(step))
+            raise
         finally:
             self._leave_stream()
 
@@ -71,7 +78,8 @@ class Drive:
             return await self._commit()
         self._leave_stream()
         if isinstance(step, Together):
-            return tuple(await asyncio.gather(*(self._ask_whole(ask) for ask in step.asks)))
+            self._together = tuple(asyncio.ensure_future(self._ask_whole(ask)) for ask in step.asks)
+            return tuple(await asyncio.gather(*self._together))
         streams = self.outlet is not None and step.role == "rung" and not isinstance(step.delivery, Buffered)
         return await (self._ask_stream(step) if streams else self._ask_whole(step))
 
@@ -94,12 +102,10 @@ class Drive:
                 ask.timeout_seconds, ask.model, self._begun(backend, ask, prefix=prefix)
             )
         except AskError as error:
-            self._leave_stream()
-            return error.failed()
+            return self._failed(error)
         if not prefix:
             return await self._commit()
         if stream.ended:
-            self._leave_stream()
             return stream.answer(needs_text=ask.needs_text)
         assert stream.reader.prefix is not None, "a stream is held back until its first tokens are reported"
         return Prefix(stream.reader.prefix, time.monotonic())
@@ -123,10 +129,7 @@ class Drive:
         try:
             await self._pump(stream, outlet)
         except AskError as error:
-            seen = outlet.model is not None
-            return replace(error.failed(), signals=stream.reader.end, committed=seen)
-        finally:
-            self._leave_stream()
+            return replace(self._failed(error), committed=outlet.model is not None)
         return stream.answer(needs_text=False)
 
     async def _pump(self, stream: Stream, outlet: Outlet) -> None:
@@ -143,6 +146,17 @@ class Drive:
         except TimeoutError:
             silence = f"{stream.model}: its stream was silent for {STREAM_IDLE_SECONDS:g} s"
             raise AskError("Timeout", silence) from None
+
+    def _cut_off(self, step: Step) -> Reply:
+        """Return what is known of a step that the client did not wait for."""
+        if not isinstance(step, Together):
+            return self._failed(AskError("ClientLeft", _LEFT))
+        first, *others = (_so_far(task) for task in self._together)
+        # Whatever the others said: with the first reply the conversation ends.
+        return (Failed("ClientLeft", _LEFT, time.monotonic(), first.signals), *others)
+
+    def _failed(self, error: AskError) -> Failed:
+        return replace(error.failed(), signals=self._stream.used() if self._stream is not None else None)
 
     def _leave_stream(self) -> None:
         if self._stream is not None:
@@ -164,6 +178,22 @@ class Drive:
         if not self.query.body.get("tools"):
             return None
         return lambda message: marked_answer(message, model, "delta")
+
+
+def _ended(conversation: Conversation, last: Reply) -> Verdict:
+    """Return the verdict of a conversation that this reply ends."""
+    try:
+        step = conversation.send(last)
+    except StopIteration as ended:
+        verdict: Verdict = ended.value
+        return verdict
+    raise AssertionError(f"the client left, and the cascade goes on with {step}")
+
+
+def _so_far(task: asyncio.Task[Answer | Failed]) -> Answer | Failed:
+    if task.done() and not task.cancelled() and task.exception() is None:
+        return task.result()
+    return Failed("ClientLeft", _LEFT, time.monotonic())
 
 
 def _prolong(idle: asyncio.Timeout) -> None:

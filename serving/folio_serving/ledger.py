@@ -134,7 +134,7 @@ class Ledger:
         metrics.intents[occasion.intent, occasion.source].inc()
         metrics.duration[occasion.operation, model].observe(now - occasion.started)
         if verdict.failure is not None and verdict.failure.committed:
-            metrics.broken[(verdict.failure.message.split(":")[0],)].inc()
+            metrics.broken[(model,)].inc()
         for line in account.lines:
             self._book_line(line, models[line.attempt.model])
         self._log.write(_record(account, occasion, status, now))
@@ -149,7 +149,7 @@ class Ledger:
 
     def _book_line(self, line: Line, model: Model) -> None:
         metrics, attempt, name, role = self._metrics, line.attempt, model.name, line.attempt.role
-        if attempt.reason:
+        if attempt.reason and attempt.reason != "ClientLeft":
             metrics.escalations[name, role, attempt.reason].inc()
         if attempt.confidence is not None:
             metrics.confidence[(name,)].observe(attempt.confidence)

@@ -113,6 +113,7 @@ async def test_a_stream_that_breaks_later_ends_with_an_error_and_is_counted(port
     assert "[DONE]" not in answer.text
     metrics = (await portfolio.client.get("/metrics")).text
     assert 'folio_broken_streams_total{rung="large"} 1.0' in metrics
+    assert 'folio_cost_usd_total{role="rung",rung="large"}' in metrics
 
 
 async def test_a_refusal_is_streamed_as_a_refusal(portfolio: Portfolio) -> None:

@@ -194,3 +194,19 @@ def test_a_client_that_leaves_ends_the_conversation():
     conversation.close()
     with pytest.raises(StopIteration):
         next(conversation)
+
+
+def test_a_client_that_left_ends_the_query_and_owes_what_was_under_way():
+    priced = {name: model(name, price=PRICED) for name in ("small", "large")}
+    asked = question(SMALL, LARGE, models=priced, prompt_tokens=10)
+    draft, gone = answer(0.1, prompt=10, completion=5), failed("ClientLeft", 103.0)
+    _, verdict = play(asked, draft, gone)
+    assert (verdict.answer, verdict.reason, verdict.model) == (None, "ClientLeft", "large")
+    assert [attempt.usd for attempt in verdict.attempts] == [15.0, 10.0]
+    assert verdict.attempts[1].signals.seconds == 2.0
+
+
+def test_a_client_that_left_ends_an_agreement_though_others_have_answered():
+    agreeing = rung("small", "Agreement", 0.5, models=("large",))
+    _, verdict = play(question(agreeing, LARGE), (failed("ClientLeft"), answer()))
+    assert (verdict.reason, [one.role for one in verdict.attempts]) == ("ClientLeft", ["peer", "rung"])
