@@ -13,11 +13,25 @@ from folio_api.table import Feature, Frozen, Task
 
 INTERNAL_TOKEN_FILE = "internal-token"  # noqa: S105 - the name of a file
 """File below the secrets directory whose content every request to a model application carries."""
+TENANT_FILES = "_tenant."
 
 
 def secret_file(secret: str, key: str) -> str:
     """Return the file below the secrets directory that holds one key of a Secret."""
     return f"{secret}.{key}"
+
+
+def tenant_file(tenant: str) -> str:
+    """Return the file below the secrets directory that holds a tenant's keys.
+
+    No Secret's name begins with an underscore, so no other secret can pass for a tenant's key.
+    """
+    return f"{TENANT_FILES}{tenant}"
+
+
+def keys_in(text: str) -> tuple[str, ...]:
+    """Return the keys of one tenant: one a line, so that an old and a new one are both good for a while."""
+    return tuple(key for line in text.splitlines() if (key := line.strip()))
 
 
 class Source(Frozen):

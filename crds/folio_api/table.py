@@ -164,6 +164,23 @@ class Limits(Frozen):
     max_cost_per_query_usd: float | None = None
 
 
+class Jwt(Frozen):
+    """Tokens of an identity provider that open the gateway."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    jwks_uri: str
+    tenant_claim: str = "sub"
+
+
+class Auth(Frozen):
+    """Who may ask: whoever sends a tenant's key, or a token of the identity provider."""
+
+    api_keys: bool = False
+    """Whether the tenants' files below the secrets directory hold keys that open."""
+    jwt: Jwt | None = None
+
+
 class Table(Frozen):
     """A compiled portfolio. Two tables are the same exactly when their revisions are."""
 
@@ -182,6 +199,8 @@ class Table(Frozen):
     artifact: Artifact | None = None
     streaming: Streaming = Streaming()
     limits: Limits = Limits()
+    auth: Auth | None = None
+    """None: whoever reaches the gateway may ask."""
 
     def with_revision(self) -> Table:
         """Return the table under the revision that its content demands."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from folio_api.load import Loaded, load
@@ -14,7 +14,8 @@ from folio_cli.certificates import certificates
 from folio_cli.exits import UsageProblem
 from folio_operator import checks
 from folio_operator.copies import Copy, copies
-from folio_operator.world import Portfolio, gather
+from folio_operator.tenants import tenant_keys
+from folio_operator.world import Portfolio, TenantKey, gather
 
 SECRET_VARIABLE = "FOLIO_SECRET_"  # noqa: S105 - the beginning of a variable's name
 
@@ -51,12 +52,19 @@ def checked(
     resource, loaded = given.portfolio.resource, given.loaded
     known = known_keys(given) if with_secrets else None
     portfolio = gather(resource, loaded.policies.values(), given.portfolio.specialists.values(), known)
+    portfolio = replace(portfolio, tenant_keys=_tenant_keys(given, known or {}))
     portfolio = certificates(portfolio, volumes or {})
     found = checks.failures(portfolio)
     if found:
         lines = [f"{failure} ({failure.reason})" for failure in found]
         raise UsageProblem(f"portfolio {given.name} is not accepted", lines + _secret_hint(found))
     return portfolio
+
+
+def _tenant_keys(given: Given, known: Mapping[str, frozenset[str]]) -> tuple[TenantKey, ...] | None:
+    """Return the keys that open the gateway, by their digests; None where their Secret is not there."""
+    copy = next((each for each in copies(given.portfolio) if each.of_tenants), None)
+    return tenant_keys(values(given, copy)) if copy and copy.secret in known else None
 
 
 def _secret_hint(found: Iterable[object]) -> list[str]:
@@ -93,8 +101,10 @@ def values(given: Given, copy: Copy) -> dict[str, bytes]:
     """Return what a Secret holds, of one key or of all; the environment wins over the files."""
     written = dict(_document(given, copy.secret) or {})
     prefix = variable(copy.secret, "")
+    others = {variable(each.secret, "") for each in copies(given.portfolio)} - {prefix}
+    longer = tuple(each for each in others if each.startswith(prefix))
     for name, value in given.environ.items():
-        if name.startswith(prefix) and len(name) > len(prefix):
+        if name.startswith(prefix) and len(name) > len(prefix) and not name.startswith(longer):
             written[_key_of(name.removeprefix(prefix), written, copy.key)] = value.encode()
     return {key: value for key, value in written.items() if copy.key in (None, key)}
 

@@ -34,6 +34,11 @@ Headers = Annotated[
     typer.Option("--header", "-H", metavar="NAME=VALUE", help="Header of the request; may be repeated."),
 ]
 
+ApiKey = Annotated[
+    str,
+    typer.Option("--api-key", envvar="FOLIO_API_KEY", help="Key or token, where the gateway wants one."),
+]
+
 
 def money(text: str) -> Decimal:
     """Return an amount in USD."""

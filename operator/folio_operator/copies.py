@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from folio_api.spec import secret_file
-from folio_operator.checks.references import secret_references
+from folio_api.spec import secret_file, tenant_file
+from folio_operator.checks.references import secret_references, tenants_secret
 from folio_operator.world import Member, Portfolio
 
 Reader = Literal["gateway", "models"]
@@ -21,17 +21,24 @@ class Copy:
     secret: str
     key: str | None
     """None: every key of the Secret."""
+    of_tenants: bool = False
+    """Whether each key is a tenant's, which opens the gateway."""
 
     @property
     def file(self) -> str:
-        return secret_file(self.secret, self.key or "*")
+        return self.file_of(self.key or "*")
+
+    def file_of(self, key: str) -> str:
+        """Return the file that holds one key of the Secret."""
+        return tenant_file(key) if self.of_tenants else secret_file(self.secret, key)
 
 
 def copies(portfolio: Portfolio) -> tuple[Copy, ...]:
     """Return what the gateway's pods and the models' pods are given, each only what it needs."""
-    return tuple(
-        sorted({copy for member in portfolio.members for copy in _of(portfolio, member)}, key=_order)
-    )
+    found = {copy for member in portfolio.members for copy in _of(portfolio, member)}
+    if tenants := tenants_secret(portfolio):
+        found.add(Copy("gateway", tenants, None, of_tenants=True))
+    return tuple(sorted(found, key=_order))
 
 
 def _of(portfolio: Portfolio, member: Member) -> Iterator[Copy]:
@@ -42,5 +49,5 @@ def _of(portfolio: Portfolio, member: Member) -> Iterator[Copy]:
         yield Copy(reader, secret, key)
 
 
-def _order(copy: Copy) -> tuple[str, str, str]:
-    return (copy.reader, copy.secret, copy.key or "")
+def _order(copy: Copy) -> tuple[str, str, str, bool]:
+    return (copy.reader, copy.secret, copy.key or "", copy.of_tenants)

@@ -11,6 +11,7 @@ Reason = Literal[
     "ModelNotFound",
     "EmbedderNotFound",
     "SecretNotFound",
+    "TenantKeyInvalid",
     "UnknownRung",
     "BaseNotInPortfolio",
     "BaseHasNoLoRASlots",

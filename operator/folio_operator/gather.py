@@ -17,7 +17,7 @@ from folio_api.parse import Parsed, parse
 from folio_api.policy import RoutingPolicy
 from folio_api.portfolio import ModelPortfolio
 from folio_api.table import GatewayState
-from folio_operator.checks.references import secret_references
+from folio_operator.checks.references import secret_references, tenants_secret
 from folio_operator.cluster import (
     CHILDREN,
     CONFIG_MAP,
@@ -35,7 +35,8 @@ from folio_operator.cluster import (
 from folio_operator.credentials import REFRESH, Reader, values
 from folio_operator.groups import LiveGroup
 from folio_operator.store import Store
-from folio_operator.world import Application, ApplicationState, Member, Observed, Portfolio
+from folio_operator.tenants import tenant_keys
+from folio_operator.world import Application, ApplicationState, Member, Observed, Portfolio, TenantKey
 from folio_operator.world import gather as assemble
 
 R = TypeVar("R", bound=Resource)
@@ -80,12 +81,13 @@ class Gatherer:
         if not isinstance(parsed.resource, ModelPortfolio):
             return _unreadable("ModelPortfolio", key_of(body), parsed)
         portfolio, problems = self._portfolio(parsed.resource)
-        files = await self._files(portfolio, str(_annotations(body).get(REFRESH, "")))
+        self.reader.refresh(portfolio.key, str(_annotations(body).get(REFRESH, "")), referenced(portfolio))
+        files = await self.files(portfolio)
         keys = {key.name: frozenset(found) for (kind, key), found in files.items() if kind is SECRET}
         children = self.store.children(portfolio.key, CHILDREN)
         service = self.store.get(RAY_SERVICE, portfolio.key)
         return Gathered(
-            portfolio=replace(portfolio, secrets=keys),
+            portfolio=replace(portfolio, secrets=keys, tenant_keys=_tenant_keys(portfolio, files)),
             problems=(*problems, *_missing_config_maps(portfolio, files)),
             files=files,
             children=children,
@@ -115,6 +117,11 @@ class Gatherer:
             if (kind, key.name) in _named(resource):
                 yield resource
 
+    async def files(self, portfolio: Portfolio) -> dict[Subject, Mapping[str, bytes]]:
+        """Return the values of every Secret and ConfigMap that the portfolio names, where it exists."""
+        found = [(subject, await self.reader.read(*subject)) for subject in referenced(portfolio)]
+        return {subject: values(body) for subject, body in found if body is not None}
+
     def _portfolio(self, resource: ModelPortfolio) -> tuple[Portfolio, tuple[Problem, ...]]:
         namespace = resource.key.namespace
         policies = self._every(POLICY, RoutingPolicy, namespace)
@@ -134,12 +141,6 @@ class Gatherer:
             if isinstance(parsed, resource):
                 yield parsed
 
-    async def _files(self, portfolio: Portfolio, refresh: str) -> dict[Subject, Mapping[str, bytes]]:
-        subjects = referenced(portfolio)
-        self.reader.refresh(portfolio.key, refresh, subjects)
-        found = [(subject, await self.reader.read(*subject)) for subject in subjects]
-        return {subject: values(body) for subject, body in found if body is not None}
-
     def _active_cluster(self, portfolio: Key, service: Body | None) -> Body | None:
         name = _active_status(service).get("rayClusterName")
         return self.store.get(RAY_CLUSTER, Key(portfolio.namespace, name)) if name else None
@@ -151,11 +152,21 @@ def _named(resource: ModelPortfolio) -> list[tuple[Kind, str]]:
 
 
 def referenced(portfolio: Portfolio) -> list[Subject]:
-    """Return every Secret and ConfigMap that the portfolio's models name."""
+    """Return every Secret and ConfigMap that the portfolio's gateway and models name."""
     namespace = portfolio.key.namespace
     named = {(SECRET, Key(namespace, name)) for m in portfolio.members for _, name, _ in secret_references(m)}
+    if tenants := tenants_secret(portfolio):
+        named.add((SECRET, Key(namespace, tenants)))
     bundles = {(CONFIG_MAP, Key(namespace, name)) for _, name, _ in config_map_references(portfolio.members)}
     return sorted(named | bundles, key=lambda subject: (subject[0].name, subject[1]))
+
+
+def _tenant_keys(
+    portfolio: Portfolio, files: Mapping[Subject, Mapping[str, bytes]]
+) -> tuple[TenantKey, ...] | None:
+    name = tenants_secret(portfolio)
+    held = files.get((SECRET, Key(portfolio.key.namespace, name))) if name else None
+    return None if held is None else tenant_keys(held)
 
 
 def config_map_references(members: Iterable[Member]) -> Iterator[tuple[Member, str, str]]:

@@ -60,7 +60,7 @@ def _keys(portfolio: Portfolio, files: Files, mounter: Mounter) -> Iterator[tupl
         held = files.get((SECRET, Key(portfolio.key.namespace, copy.secret)), {})
         for key, value in held.items():
             if copy.reader == mounter and copy.key in (None, key):
-                yield secret_file(copy.secret, key), value
+                yield copy.file_of(key), value
 
 
 def _certificates(portfolio: Portfolio, files: Files) -> Iterator[tuple[str, bytes]]:

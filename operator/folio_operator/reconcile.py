@@ -180,7 +180,10 @@ class Reconciler:
         read = self.gatherer.reader.read
         found = {name: await read(SECRET, Key(serving.key.namespace, name)) for name in names}
         existing = {name: held for name, held in found.items() if held is not None}
-        for manifest in pod_secrets(serving, gathered.files, existing, self.mint):
+        files = gathered.files
+        if serving is not gathered.portfolio:  # the last good one may name others than the newest
+            files = {**await self.gatherer.files(serving), **files}
+        for manifest in pod_secrets(serving, files, existing, self.mint):
             await self.applier.apply(body, manifest)
 
     async def _apply_service(

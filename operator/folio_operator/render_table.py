@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from folio_api import policy as written
 from folio_api import table
+from folio_api.door import Auth
 from folio_api.governance import DataClass
 from folio_api.meta import SecretValue
 from folio_api.spec import secret_file
@@ -40,6 +41,7 @@ def routing_table(portfolio: Portfolio) -> table.Table:
             heartbeat_after_seconds=policy.spec.streaming.heartbeat_after_seconds,
         ),
         limits=_limits(policy.spec.limits),
+        auth=_auth(spec.gateway.auth),
     ).with_revision()
 
 
@@ -164,6 +166,18 @@ def _data_class(data_class: DataClass) -> table.DataClass:
 
 def _artifact(artifact: written.Artifact | None) -> table.Artifact | None:
     return table.Artifact(uri=artifact.uri, sha256=artifact.sha256) if artifact else None
+
+
+def _auth(auth: Auth | None) -> table.Auth | None:
+    if auth is None:
+        return None
+    jwt = auth.jwt and table.Jwt(
+        issuer=auth.jwt.issuer,
+        audiences=tuple(sorted(auth.jwt.audiences)),
+        jwks_uri=auth.jwt.jwks_uri,
+        tenant_claim=auth.jwt.tenant_claim,
+    )
+    return table.Auth(api_keys=auth.api_keys is not None, jwt=jwt)
 
 
 def _limits(limits: written.Limits) -> table.Limits:

@@ -37,6 +37,16 @@ class Member:
 
 
 @dataclass(frozen=True)
+class TenantKey:
+    """One key that opens a gateway. Only its digest is known past the edge."""
+
+    tenant: str
+    digest: str
+    fault: str = ""
+    """What keeps it from being a key; empty for a good one."""
+
+
+@dataclass(frozen=True)
 class Portfolio:
     """A portfolio with all that it refers to, as far as it exists."""
 
@@ -46,6 +56,8 @@ class Portfolio:
     """Every SpecialistModel of the namespace, by its own name."""
     secrets: Mapping[str, frozenset[str]] | None = None
     """Keys of every Secret that exists; None where nobody looked."""
+    tenant_keys: tuple[TenantKey, ...] | None = None
+    """The keys in the Secret of gateway.auth.apiKeys; None where nobody looked."""
     certificates: tuple[Certificate, ...] | None = None
     """What the policy's artifact promises; None where nobody could read it."""
 

@@ -47,6 +47,7 @@ class Request:
     policy: Policy
     request_id: str
     started: float
+    tenant: str = ""
 
     def headers(self, intent: str) -> tuple[Header, ...]:
         return (
@@ -255,4 +256,5 @@ def _occasion(request: Request, found: Route | Consult) -> Occasion:
         source=source,
         data_classes=found.data_classes,
         started=request.started,
+        tenant=request.tenant,
     )

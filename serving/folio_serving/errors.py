@@ -9,6 +9,7 @@ import orjson
 
 Kind = Literal[
     "Malformed",
+    "Unauthorized",
     "TooLarge",
     "MediaType",
     "UnknownPath",
@@ -46,6 +47,7 @@ _UNAVAILABLE = "service_unavailable"
 
 SHAPES: dict[Kind, Shape] = {
     "Malformed": Shape(400, _INVALID, "invalid_request"),
+    "Unauthorized": Shape(401, _INVALID, "invalid_api_key"),
     "TooLarge": Shape(413, _INVALID, "request_too_large"),
     "MediaType": Shape(415, _INVALID, "unsupported_media_type"),
     "UnknownPath": Shape(404, _INVALID, "unknown_url"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from folio_serving.answering import Answering, Request
+from folio_serving.door import Door
 from folio_serving.errors import Trouble
 from folio_serving.fleet import Fleet
 from folio_serving.keeper import Keeper
@@ -28,12 +29,23 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Scope = dict[str, Any]
 
 EXPLAIN_PATH = "/v1/folio/route"
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/internal/state"})
+"""What needs no key; the last one has a token of its own."""
 MAX_BODY_BYTES = 8 << 20
 MAX_HEADER_BYTES = 32 << 10
 MAX_HEADERS = 128
 MAX_ID_CHARACTERS = 128
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
-_SINGLE = frozenset({b"content-length", b"content-type", b"host", b"x-folio-revision", b"x-folio-request-id"})
+_SINGLE = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"x-folio-revision",
+        b"x-folio-request-id",
+    }
+)
 _NO_CANCEL = "x-request-disconnect-disabled"
 """A client's wish to Serve, which would let its models work on for nobody."""
 _JSON: Header = (b"content-type", b"application/json")
@@ -50,13 +62,22 @@ class Exchange:
     request_id: str
     receive: Receive
     send: Send
+    tenant: str
+    """Empty where nobody is asked for a key."""
 
 
 class Gateway:
     """ASGI: OpenAI's API in front of a portfolio."""
 
     def __init__(
-        self, keeper: Keeper, fleet: Fleet, metrics: Metrics, answering: Answering, reporter: Reporter
+        self,
+        keeper: Keeper,
+        fleet: Fleet,
+        metrics: Metrics,
+        answering: Answering,
+        reporter: Reporter,
+        *,
+        door: Door,
     ) -> None:
         self.server_cancels = False
         """Whether the server cancels a request's task when its client leaves, as Serve does."""
@@ -65,6 +86,7 @@ class Gateway:
         self._metrics = metrics
         self._answering = answering
         self._reporter = reporter
+        self._door = door
         self._ids = itertools.count()
         self._id_prefix = os.urandom(6).hex()
 
@@ -90,7 +112,9 @@ class Gateway:
         try:
             headers = read_headers(scope["headers"])
             request_id = _given_id(headers) or request_id
-            exchange = Exchange(path, scope["method"], headers, request_id, receive, send)
+            auth = self._keeper.auth
+            tenant = await self._door.tenant(auth, headers) if auth and path not in OPEN_PATHS else ""
+            exchange = Exchange(path, scope["method"], headers, request_id, receive, send, tenant)
             if path in PATHS:
                 await self._model_call(exchange)
             elif path == EXPLAIN_PATH:
@@ -110,7 +134,7 @@ class Gateway:
         policy = self._keeper.policy(headers.get("x-folio-revision"))
         body = parse_body(await read_body(exchange.receive, headers))
         query = parse_query(PATHS[exchange.path], body, headers)
-        request = Request(exchange.path, query, policy, exchange.request_id, started)
+        request = Request(exchange.path, query, policy, exchange.request_id, started, exchange.tenant)
         answer = self._answering.answer(request, exchange.send)
         if self.server_cancels and _NO_CANCEL not in headers:
             await answer
@@ -172,6 +196,8 @@ class Gateway:
             headers.append((b"retry-after", str(shape.retry_after_seconds).encode()))
         if shape.status == 405:
             headers.append((b"allow", b"POST" if known else b"GET, HEAD"))
+        if shape.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
         await send_whole(send, shape.status, trouble.body(), tuple(headers))
 
     def _base(self, request_id: str) -> tuple[Header, ...]:

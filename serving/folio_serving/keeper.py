@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from folio_api.table import GatewayConfig, Table
+from folio_api.table import Auth, GatewayConfig, Table
 from folio_serving.errors import Trouble
 from folio_serving.fleet import Fleet
 from folio_serving.policy import Learned, Policy, TableError, check, learn
@@ -32,6 +32,11 @@ class Keeper:
     @property
     def revision(self) -> bytes:
         return self.active.revision if self.active is not None else b"none"
+
+    @property
+    def auth(self) -> Auth | None:
+        """Return who may ask: the active table says it for every request."""
+        return self.active.table.auth if self.active is not None else None
 
     def policy(self, wanted: str | None) -> Policy:
         """Return the table that answers: the active one, unless a revision is asked for by name."""

@@ -116,6 +116,8 @@ class Occasion:
     source: str
     data_classes: tuple[str, ...]
     started: float
+    tenant: str
+    """Empty where nobody is asked for a key."""
 
 
 class Ledger:
@@ -137,6 +139,8 @@ class Ledger:
             metrics.broken[(model,)].inc()
         for line in account.lines:
             self._book_line(line, models[line.attempt.model])
+        if occasion.tenant:
+            self._book_tenant(account, metrics.tenant(occasion.tenant), status)
         self._log.write(_record(account, occasion, status, now))
 
     def book_attempts(self, attempts: tuple[Attempt, ...], models: Mapping[str, Model]) -> None:
@@ -146,6 +150,15 @@ class Ledger:
 
     def close(self) -> None:
         self._log.flush()
+
+    def _book_tenant(self, account: Account, tenant: str, status: int) -> None:
+        metrics = self._metrics
+        metrics.tenant_requests[tenant, str(status)].inc()
+        metrics.tenant_cost[(tenant,)].inc(account.spent.usd)
+        for signals in (line.attempt.signals for line in account.lines):
+            if signals is not None:
+                metrics.tenant_tokens[tenant, "input"].inc(signals.prompt or 0)
+                metrics.tenant_tokens[tenant, "output"].inc(signals.completion or 0)
 
     def _book_line(self, line: Line, model: Model) -> None:
         metrics, attempt, name, role = self._metrics, line.attempt, model.name, line.attempt.role
@@ -171,6 +184,7 @@ def _record(account: Account, occasion: Occasion, status: int, now: float) -> di
         "time": round(time.time(), 3),
         "request_id": occasion.request_id,
         "revision": occasion.revision,
+        **({"tenant": occasion.tenant} if occasion.tenant else {}),
         "path": occasion.path,
         "status": status,
         "seconds": round(now - occasion.started, 6),

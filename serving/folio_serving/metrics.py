@@ -14,6 +14,8 @@ from prometheus_client.registry import Collector
 CONTENT_TYPE = b"text/plain; version=1.0.0; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
+MOST_TENANTS = 200
+OTHER_TENANTS = "other"
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
@@ -56,6 +58,19 @@ class Metrics:
             "folio_broken_streams", "Streams that broke after their first event", "rung"
         )
         self.left = self._counter("folio_clients_left", "Clients that left before their answer was complete")
+        self.tenant_requests = self._counter(
+            "folio_tenant_requests", "Requests by tenant and HTTP status", "tenant", "status"
+        )
+        self.tenant_cost = self._counter(
+            "folio_tenant_cost_usd", "USD that a tenant's queries cost", "tenant"
+        )
+        self.tenant_tokens = self._counter(
+            "folio_tenant_tokens",
+            "Tokens that models read and wrote for a tenant",
+            "tenant",
+            "gen_ai_token_type",
+        )
+        self._tenants: set[str] = set()
         self.confidence = self._histogram("folio_confidence", "Confidence of answers judged", _SHARES, "rung")
         self.duration = self._histogram(
             "gen_ai_server_request_duration_seconds",
@@ -69,6 +84,15 @@ class Metrics:
             _TOKENS,
             *("gen_ai_response_model", "role", "gen_ai_token_type"),
         )
+
+    def tenant(self, name: str) -> str:
+        """Return the label of a tenant: its name for the first ones, for tokens may name any number."""
+        if name in self._tenants:
+            return name
+        if len(self._tenants) >= MOST_TENANTS:
+            return OTHER_TENANTS
+        self._tenants.add(name)
+        return name
 
     def gauges(self, read: Callable[[], Iterable[GaugeMetricFamily]]) -> None:
         """Add gauges that are computed when they are scraped."""

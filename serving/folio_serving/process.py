@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from folio_serving.answering import Answering
+from folio_serving.door import Door
 from folio_serving.fleet import Fleet
 from folio_serving.gateway import Gateway
 from folio_serving.health import Health
@@ -26,8 +27,9 @@ class GatewayProcess:
         metrics = Metrics()
         metrics.gauges(self.reporter.gauges)
         fleet.observe(self.health.heard)
-        answering = Answering(fleet, Ledger(metrics, log))
-        self.app = Gateway(self.keeper, fleet, metrics, answering, self.reporter)
+        self.answering = Answering(fleet, Ledger(metrics, log))
+        self.door = Door(fleet.secrets)
+        self.app = Gateway(self.keeper, fleet, metrics, self.answering, self.reporter, door=self.door)
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
         await self.keeper.apply(config)

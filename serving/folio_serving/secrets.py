@@ -38,6 +38,22 @@ class Secrets:
         self._known[name] = (now, found, value)
         return value
 
+    def stamp(self) -> int | None:
+        """Return when a file came, went or was replaced last; None where the directory cannot be read."""
+        try:
+            return self._directory.stat().st_mtime_ns
+        except OSError:
+            return None
+
+    def beginning(self, prefix: str) -> dict[str, str]:
+        """Return the content of every file with this prefix by the rest of its name."""
+        try:
+            names = [path.name for path in self._directory.iterdir() if path.name.startswith(prefix)]
+        except OSError:
+            return {}
+        found = ((name.removeprefix(prefix), self._content(name)) for name in sorted(names))
+        return {rest: content for rest, content in found if content is not None}
+
     def path(self, name: str) -> Path:
         return self._directory / name
 

@@ -93,6 +93,7 @@ def chat(
     model: Annotated[str, typer.Option(help="folio, folio/INTENT, or one model by its name.")] = "folio",
     header: options.Headers = None,
     url: Annotated[str | None, typer.Option(help="A gateway elsewhere, up to /v1.")] = None,
+    api_key: options.ApiKey = "",
     portfolio: options.Name = None,
     state_dir: options.Folder = None,
     output: options.Format = show.Output.TEXT,
@@ -108,7 +109,7 @@ def chat(
       cat questions.txt | folio chat --output json
     """
     base = url.rstrip("/").removesuffix("/v1") if url else running.running(portfolio, state_dir).running.url
-    talk = Conversation(GatewayApi(base), model, options.headers(header), [])
+    talk = Conversation(GatewayApi(base, api_key=api_key), model, options.headers(header), [])
     if question is not None:
         try:
             _answer(talk, question, output)

@@ -70,11 +70,13 @@ def _patience(status: Status) -> float:
 def invitation(url: str, portfolio: Portfolio) -> list[str]:
     """Return how to talk to it."""
     question = '{"model": "folio", "messages": [{"role": "user", "content": "Hello"}]}'
+    guarded = portfolio.resource.spec.gateway.auth is not None
+    header = "-H 'authorization: Bearer KEY' " if guarded else ""
     return [
         "every ladder answers now; the models that are still loading join as they come",
-        f"  curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{question}'",
-        f'  openai.OpenAI(base_url="{url}/v1", api_key="any")',
-        f"  folio chat --portfolio {portfolio.key.name}",
+        f"  curl {url}/v1/chat/completions {header}-H 'content-type: application/json' -d '{question}'",
+        f'  openai.OpenAI(base_url="{url}/v1", api_key="{"KEY" if guarded else "any"}")',
+        f"  folio chat --portfolio {portfolio.key.name}{' --api-key KEY' if guarded else ''}",
     ]
 
 

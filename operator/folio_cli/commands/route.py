@@ -26,6 +26,7 @@ def route(
         str, typer.Option(help="What the client asks for: folio, folio/INTENT or a model.")
     ] = "folio",
     url: Annotated[str | None, typer.Option(help="A gateway elsewhere, up to /v1.")] = None,
+    api_key: options.ApiKey = "",
     portfolio: options.Name = None,
     state_dir: options.Folder = None,
     output: options.Format = show.Output.TEXT,
@@ -43,21 +44,23 @@ def route(
     if file:
         found = _offline(file, portfolio, body, given)
     else:
-        found = _online(url, portfolio, state_dir, body, given)
+        base = _base(url, portfolio, state_dir)
+        found = _online(GatewayApi(base, api_key=api_key), body, given)
     if output is show.Output.JSON:
         show.print_json(found)
     else:
         show.print_lines(_sentences(found))
 
 
-def _online(
-    url: str | None, name: str | None, folder: Path | None, body: dict[str, Any], headers: dict[str, str]
-) -> dict[str, Any]:
-    base = url.rstrip("/").removesuffix("/v1") if url else running.running(name, folder).running.url
+def _base(url: str | None, name: str | None, folder: Path | None) -> str:
+    return url.rstrip("/").removesuffix("/v1") if url else running.running(name, folder).running.url
+
+
+def _online(api: GatewayApi, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
     try:
-        return GatewayApi(base).route(body, headers)
+        return api.route(body, headers)
     except GatewayError as error:
-        raise Problem(f"{base} does not route it", [str(error)]) from error
+        raise Problem(f"{api.url} does not route it", [str(error)]) from error
 
 
 def _offline(

@@ -98,15 +98,23 @@ def place(state: StateDir, given: Given, portfolio: Portfolio, volumes: Mapping[
     for token in (state.internal_token, state.ray_token):
         if not token.exists():
             write_private(token, secrets.token_hex(TOKEN_BYTES))
-    for name, content in _secret_files(given, portfolio).items():
-        write_private(state.secrets / name, content)
+    _place_secrets(state, _secret_files(given, portfolio))
     for name, folder in volumes.items():
         _link(state.volumes / name, folder)
 
 
+def _place_secrets(state: StateDir, files: Mapping[str, str]) -> None:
+    """Write what is named, and remove what is named no longer: a tenant that left has no key."""
+    for path in state.secrets.iterdir():
+        if path.name not in files and path != state.internal_token:
+            path.unlink()
+    for name, content in files.items():
+        write_private(state.secrets / name, content)
+
+
 def _secret_files(given: Given, portfolio: Portfolio) -> dict[str, str]:
     files = {
-        secret_file(copy.secret, key): value.decode().strip()
+        copy.file_of(key): value.decode().strip()
         for copy in copies(portfolio)
         for key, value in values(given, copy).items()
     }

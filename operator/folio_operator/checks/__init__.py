@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from folio_operator.checks import capacity, clearance, fit, references, supported
+from folio_operator.checks import capacity, clearance, door, fit, references, supported
 from folio_operator.failure import Failure
 from folio_operator.world import Portfolio
 
@@ -28,6 +28,7 @@ STAGES: tuple[tuple[Check, ...], ...] = (
         references.bases_are_served,
         references.embedders_are_served,
         references.secrets_exist,
+        door.tenants_have_keys,
         capacity.gpu_models_have_a_pool,
         capacity.volumes_are_declared,
     ),

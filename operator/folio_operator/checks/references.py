@@ -102,18 +102,31 @@ def _classifier_embedder(portfolio: Portfolio) -> Iterator[Failure]:
 
 
 def secrets_exist(portfolio: Portfolio) -> Iterator[Failure]:
-    """Every Secret and key that a model names exists, where anybody looked."""
+    """Every Secret and key that the gateway or a model names exists, where anybody looked."""
     if portfolio.secrets is None:
         return
+    for where, name, key in _named_secrets(portfolio):
+        keys = portfolio.secrets.get(name)
+        if keys is None:
+            message = f"there is no Secret {name} in namespace {portfolio.key.namespace}: create it"
+            yield Failure("SecretNotFound", where, message)
+        elif key is not None and key not in keys:
+            message = f"Secret {name} has no key {key}: add it{_known(keys)}"
+            yield Failure("SecretNotFound", where, message)
+
+
+def _named_secrets(portfolio: Portfolio) -> Iterator[tuple[str, str, str | None]]:
+    if name := tenants_secret(portfolio):
+        yield in_portfolio(portfolio, "gateway.auth.apiKeys.secretRef"), name, None
     for member in portfolio.members:
         for field, name, key in secret_references(member):
-            keys = portfolio.secrets.get(name)
-            if keys is None:
-                message = f"there is no Secret {name} in namespace {portfolio.key.namespace}: create it"
-                yield Failure("SecretNotFound", in_model(member, field), message)
-            elif key is not None and key not in keys:
-                message = f"Secret {name} has no key {key}: add it{_known(keys)}"
-                yield Failure("SecretNotFound", in_model(member, field), message)
+            yield in_model(member, field), name, key
+
+
+def tenants_secret(portfolio: Portfolio) -> str | None:
+    """Return the Secret with the tenants' keys, where the gateway asks for keys."""
+    auth = portfolio.resource.spec.gateway.auth
+    return auth.api_keys.secret_ref.name if auth and auth.api_keys else None
 
 
 def secret_references(member: Member) -> tuple[tuple[str, str, str | None], ...]:

@@ -19,7 +19,7 @@ INPUTS = ("Image", "Audio")
 
 
 def portfolio_fields(portfolio: Portfolio) -> Iterator[Failure]:
-    """Authentication, budgets, capture, audit, gates, canaries, redaction and exposure are not built yet."""
+    """Budgets, capture, audit, gates, canaries, redaction and exposure are not built yet."""
     spec = portfolio.resource.spec
     for field, present, fix in _portfolio_features(spec):
         if present:
@@ -41,11 +41,6 @@ def portfolio_fields(portfolio: Portfolio) -> Iterator[Failure]:
 def _portfolio_features(spec: ModelPortfolioSpec) -> Iterable[tuple[str, object, str]]:
     gateway, rollout = spec.gateway, spec.rollout
     return (
-        (
-            "gateway.auth",
-            gateway.auth,
-            "authentication is not built yet: remove auth, and guard the Service yourself",
-        ),
         (
             "gateway.expose",
             gateway.expose,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.operator.desk import FILE
+from tests.unit.operator.desk import FILE, FRONTIER, PORTFOLIO, edited
 
 from folio_api.load import load
 from folio_cli import inputs
@@ -136,3 +136,59 @@ def test_a_ca_bundle_comes_from_a_config_map(tmp_path: Path):
 
 def test_the_example_file_of_these_tests_is_itself_without_errors():
     assert load([FILE]).errors == ()
+
+
+GUARDED = {PORTFOLIO: {"gateway.auth": {"apiKeys": {"secretRef": {"name": "front"}}}}}
+TENANTS = """
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: front, namespace: bank}
+stringData: {blue: blue-key-0123456789abcdef}
+"""
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, secret: Path) -> list[Path]:
+    path = tmp_path / "guarded.yaml"
+    path.write_text(edited(GUARDED) + TENANTS)
+    return [path, secret]
+
+
+def test_tenants_come_from_the_files_and_from_the_environment(guarded: list[Path], tmp_path: Path):
+    given = inputs.read(guarded, environ={"FOLIO_SECRET_FRONT_RED": "red-key-0123456789abcdef"})
+    state = StateDir(tmp_path / "state")
+    materials.place(state, given, inputs.checked(given), {})
+
+    assert (state.secrets / "_tenant.blue").read_text() == "blue-key-0123456789abcdef"
+    assert (state.secrets / "_tenant.RED").read_text() == "red-key-0123456789abcdef"
+
+
+def test_the_variable_of_a_secret_with_a_longer_name_is_no_tenant_s_key(guarded: list[Path]):
+    provider = {FRONTIER: {"external.apiKey": {"secretKeyRef": {"name": "front-er", "key": "token"}}}}
+    guarded[0].write_text(edited({**GUARDED, **provider}) + TENANTS)
+    environ = {"FOLIO_SECRET_FRONT_ER_TOKEN": "the-key-of-a-provider"}
+
+    keys = inputs.checked(inputs.read(guarded[:1], environ=environ)).tenant_keys
+
+    assert [key.tenant for key in keys or ()] == ["blue"]
+
+
+def test_a_tenant_that_left_has_no_file_any_more(guarded: list[Path], tmp_path: Path):
+    state = StateDir(tmp_path / "state")
+    for text in (guarded[0].read_text(), guarded[0].read_text().replace("{blue:", "{green:")):
+        guarded[0].write_text(text)
+        given = inputs.read(guarded, environ={})
+        materials.place(state, given, inputs.checked(given), {})
+
+    names = {path.name for path in state.secrets.iterdir()}
+    assert names == {"internal-token", "frontier.token", "_tenant.green"}
+
+
+def test_a_bad_key_is_an_error_that_shows_no_key(guarded: list[Path]):
+    with pytest.raises(UsageProblem) as caught:
+        inputs.checked(inputs.read(guarded, environ={"FOLIO_SECRET_FRONT_RED": "short-secret"}))
+
+    (line,) = caught.value.lines
+    assert "tenant RED: a key has fewer than 16 characters" in line
+    assert "short-secret" not in line

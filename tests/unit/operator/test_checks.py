@@ -42,7 +42,6 @@ def bad(reason: str, where: str, fix: str, obj: str, path: str, value: Any) -> B
 STORE = {"store": {"uri": "file:///x"}}
 IN_PORTFOLIO, IN_POLICY = f"{PORTFOLIO} spec.", f"{POLICY} spec."
 BAD = [
-    bad("NotSupported", "gateway.auth", "remove auth", PORTFOLIO, "gateway.auth", {"apiKeys": {"secretRef": {"name": "k"}}}),
     bad("NotSupported", "budgets", "maxCostPerQuery", PORTFOLIO, "budgets", [{"name": "b", "scope": "Portfolio", "window": "24h", "limit": {"tokens": 9}}]),
     bad("NotSupported", "capture", "remove it", PORTFOLIO, "capture", {"sample": "0.1", **STORE}),
     bad("NotSupported", "audit", "remove it", PORTFOLIO, "audit", STORE),
@@ -187,7 +186,7 @@ def test_a_table_above_its_limit_is_refused():
 
 
 def test_every_reason_has_a_portfolio_that_gives_it():
-    elsewhere = {"SecretNotFound", "TargetNotCertified", "TableTooLarge"}
+    elsewhere = {"SecretNotFound", "TenantKeyInvalid", "TargetNotCertified", "TableTooLarge"}
 
     assert {case.reason for case in BAD} | elsewhere == set(REASONS)
 
