@@ -42,13 +42,17 @@ SECRET = Kind("v1", "Secret", "secrets")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 SERVICE = Kind("v1", "Service", "services")
 EVENT = Kind("events.k8s.io/v1", "Event", "events")
+POD = Kind("v1", "Pod", "pods")
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 INPUTS = (PORTFOLIO, POLICY, MODEL)
 """What people write."""
 CHILDREN = (RAY_SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, REVISION)
 """What a pass makes and watches; Secrets are made too, and never watched."""
-WATCHED = (*INPUTS, *CHILDREN, RAY_CLUSTER)
-ALL = (*WATCHED, SECRET, CONFIG_MAP, SERVICE, EVENT)
+OF_KUBERAY = (RAY_CLUSTER, POD)
+"""What KubeRay makes of a RayService; it carries our labels and is only looked at."""
+WATCHED = (*INPUTS, *CHILDREN, *OF_KUBERAY)
+ALL = (*WATCHED, SECRET, CONFIG_MAP, SERVICE, EVENT, LEASE)
 
 
 def kind_of(body: Body) -> Kind:
@@ -82,7 +86,8 @@ class Cluster(Protocol):
 
     async def get(self, kind: Kind, key: Key) -> Body | None: ...
 
-    async def list(self, kind: Kind) -> Sequence[Body]: ...
+    async def list(self, kind: Kind) -> Sequence[Body]:
+        """Return every object of what people write; of all else only what carries our label."""
 
     async def apply(self, body: Body, *, subresource: str = "") -> Body:
         """Create the object or own the fields that `body` states, whoever else had them; drop those that it

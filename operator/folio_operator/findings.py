@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from folio_api.meta import Key
 from folio_operator.decide import Decision
 from folio_operator.gather import Gathered
 from folio_operator.render_table import routing_table
@@ -30,13 +31,25 @@ def report(gathered: Gathered, decision: Decision, seen: Observed, trouble: Find
     return _served(base, decision, decision.serving, seen, trouble)
 
 
-def suspended(gathered: Gathered, decision: Decision) -> Report:
-    findings = [
-        Finding(kind, "False", "Suspended", "spec.suspend: no Ray cluster runs") for kind in PROGRAMMED
-    ]
-    return Report(
-        gathered.portfolio.key, (decision.accepted, *findings), judged=judged_inputs(gathered.portfolio)
-    )
+def suspended(gathered: Gathered, decision: Decision, waiting: Finding | None) -> Report:
+    """Return the status of a portfolio whose Ray cluster is gone, or on its way."""
+    message = waiting.message if waiting else "spec.suspend: no Ray cluster runs"
+    reason = waiting.reason if waiting else "Suspended"
+    findings = [decision.accepted, *(Finding(kind, "False", reason, message) for kind in PROGRAMMED)]
+    abnormal = _abnormal(waiting) if waiting else ()
+    return Report(gathered.portfolio.key, (*findings, *abnormal), judged=judged_inputs(gathered.portfolio))
+
+
+def leaving(key: Key, waiting: Finding) -> Report:
+    """Return the status of a portfolio that is being deleted."""
+    findings = [replace(waiting, type=kind) for kind in PROGRAMMED]
+    return Report(key, (*findings, *_abnormal(waiting)), judged={})
+
+
+def _abnormal(trouble: Finding) -> tuple[Finding, ...]:
+    """Return Stalled where only people can help, Reconciling where time can."""
+    kind = "Reconciling" if trouble.reason == "Deleting" else "Stalled"
+    return (replace(trouble, type=kind, status="True"),)
 
 
 def _served(
@@ -81,7 +94,7 @@ def _with_abnormal(
     if decision.accepted.status == "False":
         return (*findings, replace(decision.accepted, type="Stalled", status="True"))
     if trouble is not None:
-        return (*findings, replace(trouble, type="Stalled", status="True"))
+        return (*findings, *_abnormal(trouble))
     if decision.waiting is not None:
         plan = decision.waiting
         message = (

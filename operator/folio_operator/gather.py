@@ -96,7 +96,7 @@ class Gatherer:
         )
 
     def parse(self, body: Body) -> Parsed:
-        """Return the resource under its present metadata; the spec is parsed once a generation."""
+        """Return the resource, parsed once a generation: its metadata may be older than the body's."""
         uid, generation = uid_of(body), body["metadata"].get("generation")
         known = self._parsed.get(uid)
         if known is None or known[0] != generation or generation is None:
@@ -112,9 +112,11 @@ class Gatherer:
         return min((self.reader.seconds_until_due(*each) for each in subjects), default=float("inf"))
 
     def users(self, kind: Kind, key: Key) -> Iterator[ModelPortfolio]:
-        """Return the portfolios that refer to a policy or a model."""
-        for resource in self._every(PORTFOLIO, ModelPortfolio, key.namespace):
-            if (kind, key.name) in _named(resource):
+        """Return the portfolios that refer to a policy or a model, and stay."""
+        for body in self.store.in_namespace(PORTFOLIO, key.namespace):
+            resource = self.parse(body).resource
+            stays = not body["metadata"].get("deletionTimestamp")
+            if stays and isinstance(resource, ModelPortfolio) and (kind, key.name) in _named(resource):
                 yield resource
 
     async def files(self, portfolio: Portfolio) -> dict[Subject, Mapping[str, bytes]]:

@@ -14,7 +14,7 @@ import kopf
 from folio_operator.children import MANAGED_BY
 from folio_operator.cluster import (
     CHILDREN,
-    RAY_CLUSTER,
+    OF_KUBERAY,
     WATCHED,
     Body,
     Kind,
@@ -65,7 +65,7 @@ def _watch(registry: kopf.OperatorRegistry, wiring: Wiring, kind: Kind) -> None:
     def event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         wiring.event(kind, type, body)
 
-    group, version = kind.api_version.split("/")
+    group, _, version = kind.api_version.rpartition("/")
     where = {"group": group, "version": version, "plural": kind.plural, "registry": registry}
     kopf.index(**where, id=f"index-{kind.plural}")(_async(index))
     kopf.on.event(**where, id=f"event-{kind.plural}")(_async(event))
@@ -86,6 +86,6 @@ def settings(*, namespaced: bool) -> kopf.OperatorSettings:
     chosen.scanning.disabled = namespaced
     chosen.posting.enabled = False
     chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
-    for kind in (*CHILDREN, RAY_CLUSTER):
-        chosen.watching.label_selectors[f"{kind.plural}.{kind.group}"] = f"{MANAGED_BY}=folio"
+    for kind in (*CHILDREN, *OF_KUBERAY):
+        chosen.watching.label_selectors[kind.api_version, kind.plural] = f"{MANAGED_BY}=folio"
     return chosen

@@ -11,7 +11,8 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from folio_api.meta import Key
-from folio_operator.cluster import FIELD_MANAGER, ApiError, Body, Kind, key_of, kind_of
+from folio_operator.children import MANAGED_BY
+from folio_operator.cluster import FIELD_MANAGER, INPUTS, ApiError, Body, Kind, key_of, kind_of
 
 REQUEST_SECONDS = 20.0
 PAGE = 500
@@ -41,14 +42,16 @@ class KubeCluster:
 
     async def list(self, kind: Kind) -> Sequence[Body]:
         found: list[Body] = []
-        query = [("limit", str(PAGE))]
+        ours = [] if kind in INPUTS else [("labelSelector", f"{MANAGED_BY}=folio")]
+        always = [("limit", str(PAGE)), *ours]
+        query = always
         while True:
             page = await self._send("GET", kind, _collection(kind, self.namespace), query)
             found += ({**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"])
             more = page["metadata"].get("continue")
             if not more:
                 return found
-            query = [("limit", str(PAGE)), ("continue", more)]
+            query = [*always, ("continue", more)]
 
     async def apply(self, body: Body, *, subresource: str = "") -> Body:
         kind = kind_of(body)

@@ -30,7 +30,9 @@ from folio_operator.desired import Circumstances
 from folio_operator.events import Recorder
 from folio_operator.gateways import HttpGateways
 from folio_operator.gather import Gatherer
+from folio_operator.kuberay import KubeRay
 from folio_operator.lease import Election, Elector, Terms
+from folio_operator.leaving import Leaver
 from folio_operator.metrics import Metrics
 from folio_operator.queue import WorkQueue
 from folio_operator.reconcile import Reconciler
@@ -116,8 +118,11 @@ async def build(settings: Settings, metrics: Metrics) -> Operator:
         utc_now,
         put=lambda kind, key: queue.put(Item(kind, key)),
     )
+    applier = Applier(cluster, store, reader)
+    kuberay = KubeRay(cluster, settings.kuberay_lease, utc_now)
     reconciler = Reconciler(
-        Applier(cluster, store, reader),
+        applier,
+        Leaver(applier, kuberay, recorder, settings.release_without_kuberay),
         gatherer,
         gateways,
         statuses,

@@ -15,7 +15,6 @@ from folio_operator.apply import (
     Applier,
     NameConflictError,
     is_of_older_renderer,
-    is_owned,
     refusal,
     with_origin,
 )
@@ -37,15 +36,17 @@ from folio_operator.decide import (
     kept_revisions,
 )
 from folio_operator.desired import Circumstances, Desired, desired
-from folio_operator.findings import is_converged, report, suspended
+from folio_operator.findings import is_converged, leaving, report, suspended
 from folio_operator.gateways import Gateways
 from folio_operator.gather import Gathered, Gatherer, Problem, has_gateway, observed
 from folio_operator.giving_up import Patience
+from folio_operator.kuberay import is_untouched
+from folio_operator.leaving import Leaver
 from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
 from folio_operator.reports import Report
 from folio_operator.retry import retried
 from folio_operator.revisions import inputs_digest, outlived, revision
-from folio_operator.status import Finding
+from folio_operator.status import Finding, absent
 from folio_operator.world import Application, Portfolio
 
 
@@ -57,6 +58,9 @@ class Rhythm:
     converged: float = 30.0
     refused: float = 60.0
     """After the API server refused something that a person must put right."""
+    leaving: float = 5.0
+    untouched: float = 15.0
+    """While KubeRay has not said that it saw the newest RayService: an event will tell when it does."""
 
 
 class Reporter(Protocol):
@@ -72,6 +76,7 @@ class Reconciler:
     """Passes over portfolios. Everything it meets is an argument; what it remembers may be lost."""
 
     applier: Applier
+    leaver: Leaver
     gatherer: Gatherer
     gateways: Gateways
     reporter: Reporter
@@ -84,16 +89,17 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass; return the seconds until the next, None where an event will tell."""
         body = self.applier.store.get(PORTFOLIO, key)
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        if body is None:
             self._forget(key)
             return None
+        if body["metadata"].get("deletionTimestamp"):
+            return await self._see_off(key, body)
         gathered = await self._gather(body)
         if isinstance(gathered, Problem):
             await self.reporter.portfolio(body, _unreadable(key, gathered))
             return self.rhythm.refused
         if gathered.portfolio.resource.spec.suspend:
-            await self._suspend(body, gathered)
-            return None
+            return await self._suspend(body, gathered)
         return await self._serve(body, gathered)
 
     async def _gather(self, body: Body) -> Gathered | Problem:
@@ -107,15 +113,32 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         """A portfolio is gone: its children go by their owner reference."""
         self.patience.forget(key)
+        self.leaver.kuberay.forget(key)
         self.gatherer.reader.forget(key)
         self.reporter.forget(key)
 
-    async def _suspend(self, body: Body, gathered: Gathered) -> None:
+    async def _see_off(self, key: Key, body: Body) -> float | None:
+        """A portfolio is on its way out: its finalizer goes once its Ray cluster is gone, not before."""
+        waiting = await self._leave(body)
+        if waiting is None:
+            return None
+        await self.reporter.portfolio(body, leaving(key, waiting))
+        return self.rhythm.leaving
+
+    async def _suspend(self, body: Body, gathered: Gathered) -> float | None:
         """Free what costs money, and keep everything that people or clients know."""
-        if gathered.service is not None and is_owned(gathered.service, body):
-            await self.applier.delete(gathered.service)
+        waiting = await self._leave(body)
         decision = decide(gathered, circumstances_of(gathered, self.base))
-        await self.reporter.portfolio(body, suspended(gathered, decision))
+        await self.reporter.portfolio(body, suspended(gathered, decision, waiting))
+        return self.rhythm.leaving if waiting else None
+
+    async def _leave(self, body: Body) -> Finding | None:
+        try:
+            return await self.leaver.leave(body)
+        except ApiError as error:
+            if error.passes_by_itself:
+                raise
+            return Finding("Programmed", "False", *refusal(error))
 
     async def _serve(self, body: Body, gathered: Gathered) -> float | None:
         decision = decide(gathered, circumstances_of(gathered, self.base))
@@ -124,6 +147,7 @@ class Reconciler:
         trouble = None
         if decision.serving is not None:
             trouble = await self._apply(body, gathered, decision, again)
+        trouble = trouble or await self._neglected(body, gathered)
         seen = replace(seen, gateway=await self._ask_gateway(gathered))
         found = report(gathered, decision, seen, trouble)
         await self.reporter.portfolio(body, found)
@@ -143,6 +167,16 @@ class Reconciler:
                 raise
             return Finding("Programmed", "False", *refusal(error))
         return None
+
+    async def _neglected(self, body: Body, gathered: Gathered) -> Finding | None:
+        """Return why KubeRay does nothing about the RayService, if it does nothing."""
+        service = self.applier.store.get(RAY_SERVICE, gathered.portfolio.key)
+        if service is None:
+            return None
+        if service["metadata"].get("deletionTimestamp"):  # by somebody: ours comes once it is gone
+            return await self._leave(body)
+        absence = await self.leaver.kuberay.neglect(service)
+        return absent(absence) if absence else None
 
     async def _apply_all(
         self,
@@ -193,6 +227,7 @@ class Reconciler:
         leaving = gathered.service is not None and gathered.service["metadata"].get("deletionTimestamp")
         if not leaving and not is_of_older_renderer(service, gathered.service):
             await self.applier.apply(body, service)
+        await self.leaver.hold(body, held=True)
 
     async def _keep(self, body: Body, gathered: Gathered, serving: Portfolio) -> None:
         """Note that this was good, and forget the oldest that were."""
@@ -218,6 +253,9 @@ class Reconciler:
         waits: list[float | None] = [retry_seconds, self.gatherer.seconds_until_due(gathered.portfolio)]
         if trouble is not None:
             waits.append(self.rhythm.refused)
+        service = self.applier.store.get(RAY_SERVICE, gathered.portfolio.key)
+        if service is not None and is_untouched(service):
+            waits.append(self.rhythm.untouched)
         if has_gateway(gathered.service):
             waits.append(self.rhythm.converged if is_converged(found) else self.rhythm.converging)
         finite = [each for each in waits if each is not None and each != float("inf")]

@@ -12,8 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from folio_operator.children import MANAGED_BY
-from folio_operator.cluster import INPUTS, WATCHED, ApiError, Body, Cluster, Kind, uid_of
+from folio_operator.cluster import WATCHED, ApiError, Body, Cluster, Kind, uid_of
 from folio_operator.gather import Gatherer
 from folio_operator.store import Store
 from folio_operator.work import Item, concerned
@@ -52,7 +51,7 @@ class Resync:
         """Put right what the store has wrong of one kind; return what that concerns."""
         try:
             before = {uid_of(each): each for each in self.store.every(kind)}
-            listed = {uid_of(each): each for each in await self.cluster.list(kind) if _is_watched(kind, each)}
+            listed = {uid_of(each): each for each in await self.cluster.list(kind)}
         except ApiError as error:
             logger.warning("resync of %s: %s", kind.plural, error)
             return []
@@ -79,8 +78,3 @@ class Resync:
             return []
         logger.warning("the watch missed a change of a %s: %s", kind.name, body["metadata"]["name"])
         return list(concerned(kind, body, self.gatherer))
-
-
-def _is_watched(kind: Kind, body: Body) -> bool:
-    labels = body["metadata"].get("labels") or {}
-    return kind in INPUTS or labels.get(MANAGED_BY) == "folio"

@@ -7,8 +7,12 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from folio_api.meta import Key
 from folio_operator.children import Installation
 from folio_operator.gateways import SERVICE_URL
+from folio_operator.kuberay import LEASE_NAME
+
+KUBERAY_LEASE = Key("kuberay-system", LEASE_NAME)
 
 
 class SettingsError(Exception):
@@ -29,6 +33,9 @@ class Settings:
     gateway_url: str = SERVICE_URL
     lease_name: str = "folio-operator"
     resync_seconds: float = 300.0
+    kuberay_lease: Key = KUBERAY_LEASE
+    release_without_kuberay: bool = False
+    """Take KubeRay's finalizers off what is to go, where KubeRay does not work."""
     log_level: str = "INFO"
 
 
@@ -45,6 +52,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         gateway_url=environment.get("FOLIO_GATEWAY_URL", Settings.gateway_url),
         lease_name=environment.get("FOLIO_LEASE_NAME", Settings.lease_name),
         resync_seconds=_number(environment, "FOLIO_RESYNC_SECONDS", Settings.resync_seconds),
+        kuberay_lease=_lease(environment),
+        release_without_kuberay=_truth(environment, "FOLIO_RELEASE_WITHOUT_KUBERAY"),
         log_level=_level(environment),
     )
 
@@ -71,6 +80,23 @@ def _labels(written: str) -> dict[str, str] | None:
             f'FOLIO_KUBERAY_LABELS={written}: write a JSON object such as {{"app": "kuberay"}}'
         )
     return found
+
+
+def _lease(environment: Mapping[str, str]) -> Key:
+    written = environment.get("FOLIO_KUBERAY_LEASE")
+    if not written:
+        return Settings.kuberay_lease
+    namespace, _, name = written.partition("/")
+    if not namespace or not name:
+        raise SettingsError(f"FOLIO_KUBERAY_LEASE={written}: write NAMESPACE/NAME")
+    return Key(namespace, name)
+
+
+def _truth(environment: Mapping[str, str], name: str) -> bool:
+    written = environment.get(name, "false").lower()
+    if written not in ("true", "false", ""):
+        raise SettingsError(f"{name}={written}: write true or false")
+    return written == "true"
 
 
 def _number(environment: Mapping[str, str], name: str, default: float) -> float:

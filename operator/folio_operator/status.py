@@ -28,6 +28,11 @@ class Finding:
     message: str = ""
 
 
+def absent(why: str) -> Finding:
+    message = f"nothing is done about the RayService: {why}; start KubeRay, or install it"
+    return Finding("Programmed", "False", "KubeRayAbsent", message)
+
+
 @dataclass(frozen=True)
 class Status:
     """The status of a portfolio."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from folio_api.meta import Key
 from folio_operator.children import PORTFOLIO_LABEL
-from folio_operator.cluster import CHILDREN, RAY_CLUSTER, Body, Kind, key_of, kind_of, uid_of
+from folio_operator.cluster import CHILDREN, INPUTS, Body, Kind, key_of, kind_of, uid_of
 
 MOST_TOMBSTONES = 10_000
 
@@ -33,7 +33,7 @@ class Store:
         if uid_of(body) in self._gone or (known is not None and not _is_newer(body, known)):
             return False
         self._objects[kind][key] = body
-        if kind in CHILDREN or kind is RAY_CLUSTER:
+        if kind not in INPUTS:
             self._owned[_portfolio_key(body)].add((kind, key))
         return True
 

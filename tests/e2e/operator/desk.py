@@ -78,9 +78,15 @@ class PlayedDesk:
             f"model-{name}": {"status": "DEPLOY_FAILED", "message": why} for name, why in failed.items()
         }
         active = {"rayClusterName": cluster["metadata"]["name"], "applicationStatuses": statuses}
+        self.kuberay_saw()
         # A merge patch keeps members that it does not name: applications that are gone, too.
         self.namespace.merge(kinds.RAY_SERVICE, "desk", {"status": {"activeServiceStatus": None}}, "status")
         self.namespace.merge(kinds.RAY_SERVICE, "desk", {"status": {"activeServiceStatus": active}}, "status")
+
+    def kuberay_saw(self) -> None:
+        """KubeRay has seen the newest RayService."""
+        seen = {"observedGeneration": self.service()["metadata"]["generation"]}
+        self.namespace.merge(kinds.RAY_SERVICE, "desk", {"status": seen}, "status")
 
     def gateways_confirm(self, **states: str) -> None:
         """Every gateway replica runs on what the RayService asks for; models are Ready but where it is said."""
@@ -96,6 +102,7 @@ class PlayedDesk:
 
         def is_programmed() -> bool:
             self.gateways_confirm(**states)
+            self.kuberay_saw()
             return self.condition("Programmed")[0] == "True" and self.condition("Reconciling") == ("", "")
 
         wait_for("the portfolio comes to rest", is_programmed, 45)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
 from folio_api.meta import Key
-from folio_operator.cluster import WATCHED, ApiError, Body, Kind, key_of, kind_of, uid_of
+from folio_operator.cluster import INPUTS, WATCHED, ApiError, Body, Kind, key_of, kind_of, uid_of
 from folio_operator.store import Store
 
 Slot = tuple[Kind, Key]
@@ -30,6 +31,7 @@ class FakeCluster:
     refused: dict[tuple[str, str], ApiError] = field(default_factory=dict)
     """(verb, kind) -> what the API server answers instead."""
     version: int = 0
+    now: Callable[[], datetime] = lambda: datetime(2026, 1, 1, tzinfo=UTC)
 
     # What a pass calls.
 
@@ -40,7 +42,11 @@ class FakeCluster:
 
     async def list(self, kind: Kind) -> Sequence[Body]:
         self._answer("list", kind)
-        return [copy.deepcopy(body) for (each, _), body in self.objects.items() if each is kind]
+        return [
+            copy.deepcopy(body)
+            for (each, _), body in self.objects.items()
+            if each is kind and (kind in INPUTS or _is_labelled(body))
+        ]
 
     async def apply(self, body: Body, *, subresource: str = "") -> Body:
         kind, key = kind_of(body), key_of(body)
@@ -52,7 +58,10 @@ class FakeCluster:
         old = self.stated.get((kind, key, subresource), {})
         new = json.loads(json.dumps(body))
         self.stated[kind, key, subresource] = new
-        return self._store(kind, key, _applied(before, old, new))
+        after = _applied(before, old, new)
+        if after.get("spec") != before.get("spec"):
+            after["metadata"]["generation"] = after["metadata"].get("generation", 0) + 1
+        return self._store(kind, key, after)
 
     async def create(self, body: Body) -> None:
         self._answer("create", kind_of(body))
@@ -79,7 +88,7 @@ class FakeCluster:
         self._log("delete", kind, key)
         body = self.objects.get((kind, key))
         if body is not None and uid_of(body) == uid:
-            self.remove(kind, key)
+            self.end(kind, key)
 
     # What a test does to the world.
 
@@ -92,6 +101,8 @@ class FakeCluster:
                 generation = before.get("metadata", {}).get("generation", 0) + 1
                 document["metadata"]["generation"] = generation
                 kept = {"status": before["status"]} if "status" in before else {}
+                if "finalizers" in before.get("metadata", {}):
+                    document["metadata"]["finalizers"] = before["metadata"]["finalizers"]
                 self._store(kind, key, {**document, **kept})
 
     def edit(self, kind: Kind, key: Key, path: str, value: Any) -> None:
@@ -109,6 +120,15 @@ class FakeCluster:
 
     def add(self, body: Mapping[str, Any]) -> None:
         self._store(kind_of(body), key_of(body), json.loads(json.dumps(body)))
+
+    def end(self, kind: Kind, key: Key) -> None:
+        """Somebody deletes it: it goes at once, or once its last finalizer does."""
+        body = copy.deepcopy(self.objects[kind, key])
+        if not body["metadata"].get("finalizers"):
+            self.remove(kind, key)
+        elif "deletionTimestamp" not in body["metadata"]:
+            body["metadata"]["deletionTimestamp"] = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._store(kind, key, body)
 
     def remove(self, kind: Kind, key: Key) -> None:
         body = self.objects.pop((kind, key))
@@ -138,7 +158,9 @@ class FakeCluster:
         else:
             metadata["resourceVersion"] = known["resourceVersion"]
         self.objects[kind, key] = body
-        if kind in WATCHED:
+        if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
+            self.remove(kind, key)
+        elif kind in WATCHED:
             self.store.put(copy.deepcopy(body))
         return copy.deepcopy(body)
 
@@ -148,6 +170,10 @@ class FakeCluster:
     def _answer(self, verb: str, kind: Kind) -> None:
         if (verb, kind.name) in self.refused:
             raise self.refused[verb, kind.name]
+
+
+def _is_labelled(body: Body) -> bool:
+    return (body["metadata"].get("labels") or {}).get("app.kubernetes.io/managed-by") == "folio"
 
 
 def _applied(live: Any, old: Any, new: Any) -> Any:

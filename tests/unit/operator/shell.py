@@ -19,6 +19,8 @@ from folio_operator.credentials import Reader
 from folio_operator.desired import Circumstances
 from folio_operator.events import Recorder
 from folio_operator.gather import Gatherer
+from folio_operator.kuberay import LEASE_NAME, KubeRay
+from folio_operator.leaving import Leaver
 from folio_operator.metrics import Metrics
 from folio_operator.reconcile import Reconciler
 from folio_operator.serve_config import GATEWAY
@@ -63,9 +65,10 @@ class Shell:
     clock: Clock = field(default_factory=Clock)
     gateways: FakeGateways = field(default_factory=FakeGateways)
     queued: list[tuple[Kind, Key]] = field(default_factory=list)
+    release_allowed: bool = False
 
     def __post_init__(self) -> None:
-        self.cluster = FakeCluster(self.store)
+        self.cluster = FakeCluster(self.store, now=self.clock.now)
         self.start()
 
     def start(self) -> None:
@@ -82,14 +85,24 @@ class Shell:
             self.clock.now,
             put=lambda kind, key: self.queued.append((kind, key)),
         )
+        applier = Applier(self.cluster, self.store, self.reader)
+        kuberay = KubeRay(self.cluster, Key("kuberay-system", LEASE_NAME), self.clock.now)
+        recorder = Recorder(self.cluster, "test")
+        self.leaver = Leaver(applier, kuberay, recorder, self.release_allowed)
         self.reconciler = Reconciler(
-            Applier(self.cluster, self.store, self.reader),
+            applier,
+            self.leaver,
             self.gatherer,
             self.gateways,
             self.statuses,
             Circumstances(),
             self.clock,
         )
+
+    def release(self, *, allowed: bool) -> None:
+        """The installation allows, or not, that KubeRay's finalizers are taken off without KubeRay."""
+        self.release_allowed = allowed
+        self.start()
 
     def write(self, edits: Edits | None = None) -> None:
         """People apply desk.yaml with these edits."""
@@ -140,7 +153,10 @@ class Shell:
                     "spec": service["spec"]["rayClusterConfig"],
                 }
             )
-        status = {"activeServiceStatus": {"rayClusterName": "desk-x", "applicationStatuses": applications}}
+        status = {
+            "observedGeneration": service["metadata"]["generation"],
+            "activeServiceStatus": {"rayClusterName": "desk-x", "applicationStatuses": applications},
+        }
         self.cluster.edit(RAY_SERVICE, DESK, "status", status)
 
     def everything_runs(self) -> None:

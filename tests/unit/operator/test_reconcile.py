@@ -167,6 +167,7 @@ async def test_a_portfolio_that_is_gone_is_forgotten_without_a_write(settled: Sh
 async def test_suspend_deletes_the_ray_service_and_keeps_the_rest(settled: Shell):
     settled.write({PORTFOLIO: {"suspend": True}})
     await settled.pass_over()
+    await settled.pass_over()
 
     assert settled.cluster.names(kinds.RAY_SERVICE) == set()
     assert settled.cluster.names(kinds.NETWORK_POLICY) == {"desk-ray", "desk-gateway"}
