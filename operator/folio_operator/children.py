@@ -31,7 +31,7 @@ class Installation:
     ray_version: str = "2.60.0"
     operator_namespace: str = "folio-system"
     kuberay_labels: Mapping[str, str] | None = None
-    """Labels of KubeRay's pods, which must reach the dashboard; None: the ones of its own chart."""
+    """Labels of KubeRay's pods, which must reach the dashboard; None: the one of its chart and manifests."""
 
 
 def metadata(portfolio: Portfolio, name: str, annotations: Mapping[str, str] | None = None) -> Manifest:

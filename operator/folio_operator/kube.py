@@ -26,10 +26,10 @@ Counted = Callable[[str, str, int], None]
 
 @dataclass
 class KubeCluster:
-    """Talks to the API server; `namespace` confines lists where the operator may see but one."""
+    """Talks to the API server; `namespaces` confine lists where the operator may see these only."""
 
     api: client.ApiClient
-    namespace: str | None = None
+    namespaces: Sequence[str] = ()
     counted: Counted = lambda *_: None
 
     async def get(self, kind: Kind, key: Key) -> Body | None:
@@ -41,12 +41,15 @@ class KubeCluster:
             raise
 
     async def list(self, kind: Kind) -> Sequence[Body]:
+        return [body for each in self.namespaces or (None,) for body in await self._pages(kind, each)]
+
+    async def _pages(self, kind: Kind, namespace: str | None) -> Sequence[Body]:
         found: list[Body] = []
         ours = [] if kind in INPUTS else [("labelSelector", f"{MANAGED_BY}=folio")]
         always = [("limit", str(PAGE)), *ours]
         query = always
         while True:
-            page = await self._send("GET", kind, _collection(kind, self.namespace), query)
+            page = await self._send("GET", kind, _collection(kind, namespace), query)
             found += ({**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"])
             more = page["metadata"].get("continue")
             if not more:
@@ -113,13 +116,13 @@ class KubeCluster:
             return 0, str(error or type(error).__name__).encode()
 
 
-async def connect(namespace: str | None, counted: Counted) -> KubeCluster:
+async def connect(namespaces: Sequence[str], counted: Counted) -> KubeCluster:
     """Return the cluster of the service account, or of KUBECONFIG where there is none."""
     try:
         config.load_incluster_config()
     except config.ConfigException:
         await config.load_kube_config()
-    return KubeCluster(client.ApiClient(), namespace, counted)
+    return KubeCluster(client.ApiClient(), namespaces, counted)
 
 
 def _collection(kind: Kind, namespace: str | None) -> str:

@@ -81,10 +81,10 @@ class Operator:
         ours = asyncio.all_tasks()
         watching = await kopf.spawn_tasks(
             registry=handlers.build(self.wiring),
-            settings=handlers.settings(namespaced=settings.namespace is not None),
+            settings=handlers.settings(namespaced=bool(settings.namespaces)),
             standalone=True,
-            clusterwide=settings.namespace is None,
-            namespaces=[settings.namespace] if settings.namespace else [],
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
             stop_flag=kopf_stop,
         )
         turn.catch_signals()
@@ -103,7 +103,7 @@ class Operator:
 
 async def build(settings: Settings, metrics: Metrics) -> Operator:
     """Put the parts together."""
-    cluster = await kube.connect(settings.namespace, metrics.requested)
+    cluster = await kube.connect(settings.namespaces, metrics.requested)
     store, gateways = Store(), HttpGateways(settings.gateway_url)
     reader = Reader(cluster, time.monotonic)
     gatherer = Gatherer(store, reader)

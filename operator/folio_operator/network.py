@@ -13,7 +13,8 @@ from folio_operator.serve_config import GATEWAY
 from folio_operator.site import HTTP_PORT
 from folio_operator.world import Portfolio
 
-KUBERAY_LABELS = {"app.kubernetes.io/name": "kuberay-operator"}
+KUBERAY_LABELS = {"app.kubernetes.io/component": "kuberay-operator"}
+"""The one label that the pods of KubeRay's chart and those of its manifests share."""
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 

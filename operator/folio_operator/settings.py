@@ -23,8 +23,8 @@ class SettingsError(Exception):
 class Settings:
     """The operator's settings."""
 
-    namespace: str | None
-    """Watch this one only; None: all of the cluster."""
+    namespaces: tuple[str, ...]
+    """Watch these only; none: all of the cluster."""
     lease_namespace: str
     identity: str
     installation: Installation
@@ -43,7 +43,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     """Return the settings, or raise SettingsError."""
     own = environment.get("FOLIO_OPERATOR_NAMESPACE", "folio-system")
     return Settings(
-        namespace=environment.get("FOLIO_WATCH_NAMESPACE") or None,
+        namespaces=_names(environment.get("FOLIO_WATCH_NAMESPACE", "")),
         lease_namespace=own,
         identity=environment.get("FOLIO_POD_NAME") or socket.gethostname(),
         installation=_installation(environment, own),
@@ -66,6 +66,10 @@ def _installation(environment: Mapping[str, str], own: str) -> Installation:
         operator_namespace=own,
         kuberay_labels=_labels(environment.get("FOLIO_KUBERAY_LABELS", "")),
     )
+
+
+def _names(written: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in written.split(",") if name.strip())
 
 
 def _labels(written: str) -> dict[str, str] | None:

@@ -69,7 +69,7 @@ async def counted() -> list[tuple[str, str, int]]:
 async def cluster(server: ApiServer, counted: list[tuple[str, str, int]]) -> AsyncIterator[KubeCluster]:
     settings = client.Configuration(host=server.url)
     async with client.ApiClient(settings) as api:
-        yield KubeCluster(api, None, lambda *request: counted.append(request))
+        yield KubeCluster(api, (), lambda *request: counted.append(request))
 
 
 async def test_an_apply_is_one_forced_strict_patch_by_one_manager(server: ApiServer, cluster: KubeCluster):
@@ -102,6 +102,18 @@ async def test_a_list_follows_its_pages_and_names_its_kind(server: ApiServer, cl
         ("RoutingPolicy", "b"),
     ]
     assert server.requests[1].query["continue"] == "next"
+
+
+async def test_a_confined_operator_lists_its_namespaces_one_by_one(server: ApiServer):
+    page = {"items": [{"metadata": {"name": "desk"}}], "metadata": {}}
+    server.answers = [(200, page), (200, page)]
+    async with client.ApiClient(client.Configuration(host=server.url)) as api:
+        found = await KubeCluster(api, ("bank", "shop")).list(POLICY)
+    assert len(found) == 2
+    assert [each.path for each in server.requests] == [
+        "/apis/folio.dev/v1alpha1/namespaces/bank/routingpolicies",
+        "/apis/folio.dev/v1alpha1/namespaces/shop/routingpolicies",
+    ]
 
 
 async def test_a_json_patch_is_sent_as_one(server: ApiServer, cluster: KubeCluster):

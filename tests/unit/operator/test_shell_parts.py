@@ -26,8 +26,12 @@ DESK = Key("bank", "desk")
 
 def test_settings_have_defaults_for_everything():
     settings = from_environment({})
-    assert settings.namespace is None
+    assert settings.namespaces == ()
     assert settings.lease_namespace == settings.installation.operator_namespace == "folio-system"
+
+
+def test_namespaces_stand_with_commas_between():
+    assert from_environment({"FOLIO_WATCH_NAMESPACE": "bank, shop,"}).namespaces == ("bank", "shop")
 
 
 @pytest.mark.parametrize(

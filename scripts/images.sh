@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# images.sh operator|serving...: builds images with docker or buildah, else with CLUSTER_DIR/image, which gives them to the
+# cluster's nodes too. SERVING_ENGINE is the serving image's engine, IMAGE_REGISTRY what stands before the names.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly ENGINE=${SERVING_ENGINE:-vllm-cpu} REGISTRY=${IMAGE_REGISTRY:+${IMAGE_REGISTRY%/}/}
+VERSION=$(sed -n 's/^appVersion: //p' helm/folio/Chart.yaml)
+REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+
+die() { printf 'images: %s\n' "$*" >&2; exit 1; }
+
+build() { # NAME:TAG DOCKERFILE OPTION...
+    local image=$1 file=$2
+    shift 2
+    if command -v docker >/dev/null; then
+        docker build -f "$file" -t "$image" "$@" .
+    elif [ -x "${CLUSTER_DIR-}/image" ]; then
+        "$CLUSTER_DIR/image" "$image" "$file" . "$@"
+    elif command -v buildah >/dev/null; then
+        buildah bud --layers -f "$file" -t "$image" "$@" .
+    else
+        die "neither docker nor buildah is here, and CLUSTER_DIR has no program named image"
+    fi
+}
+
+for what; do
+    options=(--build-arg "VERSION=$VERSION" --build-arg "REVISION=$REVISION") tag=$VERSION
+    case $what in
+        operator) ;;
+        serving)
+            tag=$VERSION-$ENGINE
+            options+=(--build-arg "ENGINE=$ENGINE" --build-arg "TORCH_INDEX=${TORCH_INDEX-}")
+            ;;
+        *) die "'$what': say operator or serving" ;;
+    esac
+    began=$SECONDS
+    build "${REGISTRY}folio/$what:$tag" "images/$what/Dockerfile" "${options[@]}"
+    printf 'images: %sfolio/%s:%s in %d s\n' "$REGISTRY" "$what" "$tag" $((SECONDS - began))
+done
