@@ -1,4 +1,4 @@
-"""What `helm test` runs: all replicas of the operator are ready, one leads, the API server knows the kinds."""
+"""What `helm test` runs: every replica is ready, one leads, and the API server knows the kinds."""
 
 import json
 import os
