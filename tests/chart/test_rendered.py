@@ -105,10 +105,19 @@ def test_confined_it_has_a_role_in_each_namespace_and_no_cluster_role(helm: Helm
     roles = [each for each in objects if each["kind"] == "Role" and each["metadata"]["name"] == OPERATOR]
     assert [each["metadata"]["namespace"] for each in roles] == ["bank", "shop"]
     everywhere = helm.one("ClusterRole", "folio-system-folio-operator")["rules"]
-    assert roles[0]["rules"] == roles[1]["rules"] == everywhere[:-1]
-    assert everywhere[-1]["resources"] == ["customresourcedefinitions"]
+    assert roles[0]["rules"] == roles[1]["rules"] == everywhere[:-2]
+    assert [each["resources"] for each in everywhere[-2:]] == [["customresourcedefinitions"], ["leases"]]
     bound = [each for each in objects if each["kind"] == "RoleBinding"]
     assert {each["subjects"][0]["namespace"] for each in bound} == {"folio-system"}
+
+
+def test_kuberays_lease_is_read_by_name(helm: Helm):
+    rule = helm.one("ClusterRole", "folio-system-folio-operator")["rules"][-1]
+    assert (rule["resourceNames"], rule["verbs"]) == (["ray-operator-leader"], ["get"])
+    confined = ("--set", "watchNamespaces={bank},kuberay.leaseRole=true,kuberay.namespace=ray")
+    role = helm.one("Role", "folio-system-folio-operator-kuberay", *confined)
+    assert role["metadata"]["namespace"] == "ray"
+    assert role["rules"] == [rule]
 
 
 def test_no_role_has_a_wildcard_or_sees_secrets_by_list(helm: Helm):

@@ -61,12 +61,14 @@ def test_the_operator_may_write_the_children_of_a_portfolio(rules):
     lacking = [kind.plural for kind in cluster.CHILDREN if not {"get", *WRITES} <= may(rules, kind)]
     assert lacking + [kind.plural for kind in apply.PRUNED if "delete" not in may(rules, kind)] == []
     assert may(rules, cluster.REVISION) >= {"delete"}
-    assert may(rules, cluster.RAY_CLUSTER) == {"list", "watch", "patch"}
+    assert may(rules, cluster.RAY_CLUSTER) == {"get", "list", "watch", "patch"}
+    assert may(rules, cluster.POD) == {"list", "watch"}
 
 
-def test_the_operator_writes_the_status_of_what_people_write_and_nothing_else_of_it(rules):
+def test_the_operator_writes_statuses_and_a_finalizer_of_what_people_write(rules):
     assert [may(rules, kind, "/status") for kind in cluster.INPUTS] == [{"patch"}] * len(cluster.INPUTS)
-    assert [may(rules, kind) for kind in cluster.INPUTS] == [{"list", "watch"}] * len(cluster.INPUTS)
+    assert may(rules, cluster.POLICY) == may(rules, cluster.MODEL) == {"list", "watch"}
+    assert may(rules, cluster.PORTFOLIO) == {"list", "watch", "patch"}  # its finalizer
 
 
 def test_no_right_is_a_wildcard_and_secrets_are_met_by_name(rules):
