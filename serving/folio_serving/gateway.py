@@ -102,6 +102,7 @@ class Gateway:
         while (message := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{message['type']}.complete"})
         self._answering.close()
+        self._door.close()
         self._reporter.close()
         self._fleet.close()
         await send({"type": "lifespan.shutdown.complete"})

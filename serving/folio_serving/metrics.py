@@ -71,6 +71,9 @@ class Metrics:
             "gen_ai_token_type",
         )
         self._tenants: set[str] = set()
+        self._jwks = self._counter(
+            "folio_jwks_fetches", "Fetches of the identity provider's keys, by how they went", "result"
+        )
         self.confidence = self._histogram("folio_confidence", "Confidence of answers judged", _SHARES, "rung")
         self.duration = self._histogram(
             "gen_ai_server_request_duration_seconds",
@@ -93,6 +96,9 @@ class Metrics:
             return OTHER_TENANTS
         self._tenants.add(name)
         return name
+
+    def jwks_fetched(self, result: str) -> None:
+        self._jwks[(result,)].inc()
 
     def gauges(self, read: Callable[[], Iterable[GaugeMetricFamily]]) -> None:
         """Add gauges that are computed when they are scraped."""

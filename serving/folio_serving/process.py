@@ -28,9 +28,10 @@ class GatewayProcess:
         metrics.gauges(self.reporter.gauges)
         fleet.observe(self.health.heard)
         self.answering = Answering(fleet, Ledger(metrics, log))
-        self.door = Door(fleet.secrets)
+        self.door = Door(fleet.secrets, metrics.jwks_fetched)
         self.app = Gateway(self.keeper, fleet, metrics, self.answering, self.reporter, door=self.door)
 
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
         await self.keeper.apply(config)
+        self.door.use(self.keeper.auth)
         self.health.use(self.keeper.active)

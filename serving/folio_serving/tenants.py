@@ -20,7 +20,7 @@ log = logging.getLogger("folio.tenants")
 
 
 def digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("latin-1", "replace")).digest()
+    return hashlib.sha256(key.encode()).digest()
 
 
 class TenantKeys:
