@@ -73,7 +73,10 @@ def parse_signals(header: str) -> Signals:
     """Return what a header says. A field that cannot be read counts as unknown: the answer is then not
     sure, not lost.
     """
-    pairs = dict(part.strip().split("=", 1) for part in header.split(";") if "=" in part)
+    pairs = {}
+    for part in header.split(";"):
+        name, _, said = part.partition("=")
+        pairs[name.strip()] = said.strip()
     decoding = pairs.get("class")
     return Signals(
         mean=_share(pairs.get("mean")),
@@ -205,8 +208,10 @@ def _decimal(value: float) -> str:
 
 
 def _number(text: str | None) -> float | None:
+    if text is None:
+        return None
     try:
-        value = float(text) if text is not None else math.nan
+        value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) else None

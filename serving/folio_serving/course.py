@@ -256,6 +256,8 @@ class Course:
         long.
         """
         wanted = rung.context
+        if not (wanted.drafts or wanted.passages):
+            return (), ()
         texts = [
             Draft(kept.ask.model, kept.answer.texts[0]) for kept in self._drafts if any(kept.answer.texts[:1])
         ]

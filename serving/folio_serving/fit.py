@@ -37,7 +37,7 @@ class Fit:
         """Return why the model cannot take the request; None when it can."""
         if not _does(model, self.task):
             return Skip(model.name, "Unsupported", f"{model.name} does not declare task {self.task}")
-        missing = sorted(self.inputs - {*model.inputs, "Text"}) + sorted(self.features - set(model.features))
+        missing = self._missing(model) if self.inputs or self.features else []
         if missing:
             return Skip(model.name, "Unsupported", f"{model.name} does not declare {', '.join(missing)}")
         if model.context_tokens is not None and self.tokens > model.context_tokens:
@@ -47,6 +47,9 @@ class Fit:
                 f"about {self.tokens} tokens with the answer; {model.name} takes {model.context_tokens}",
             )
         return None
+
+    def _missing(self, model: Model) -> list[str]:
+        return [*sorted(self.inputs - {*model.inputs, "Text"}), *sorted(self.features - set(model.features))]
 
     @property
     def tokens(self) -> int:
@@ -91,6 +94,8 @@ class Admission:
         )
 
     def _with_cleared_peers(self, rung: Rung) -> Rung:
+        if not rung.accept.models:
+            return rung
         peers = tuple(peer for peer in rung.accept.models if self._obstacle(peer) is None)
         if peers == rung.accept.models:
             return rung

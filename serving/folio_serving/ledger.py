@@ -6,6 +6,7 @@ No text of a request or an answer is in any of them.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Mapping
@@ -196,20 +197,25 @@ def _record(account: Account, occasion: Occasion, status: int, now: float) -> di
 
 
 class RequestLog:
-    """JSON lines, written some at a time: a write a request would cost as much as the request."""
+    """JSON lines on standard output, some at a time: a write a request would cost as much as the request."""
 
     def __init__(self, out: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
+        # Serve replaces sys.stdout in a replica by its own log, which reads the whole stack for each line.
+        self._out = out or sys.__stdout__ or sys.stdout
         self._lines: list[bytes] = []
-        self._flushed = time.monotonic()
+        self._due: asyncio.TimerHandle | None = None
 
     def write(self, record: Mapping[str, Any]) -> None:
         self._lines.append(orjson.dumps(record))
-        if len(self._lines) >= FLUSH_LINES or time.monotonic() - self._flushed > FLUSH_SECONDS:
+        if len(self._lines) >= FLUSH_LINES:
             self.flush()
+        elif self._due is None:
+            self._due = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
-        self._flushed = time.monotonic()
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         if self._lines:
             self._out.write(b"\n".join(self._lines).decode() + "\n")
             self._out.flush()

@@ -25,6 +25,7 @@ class Outlet:
     def __init__(self, send: Send, headers: tuple[Header, ...]) -> None:
         self.send = send
         self._headers = headers
+        self._first_beat: asyncio.TimerHandle | None = None
         self._beating: asyncio.Task[None] | None = None
         self.begun = False
         self.model: str | None = None
@@ -57,20 +58,28 @@ class Outlet:
             {"type": "http.response.body", "body": b"data: " + error + b"\n\n", "more_body": False}
         )
 
-    def beat(self, after_seconds: float) -> None:
+    def beat(self, every_seconds: float) -> None:
         """From then on, send a comment at every interval until there is content."""
-        self._beating = asyncio.get_running_loop().create_task(self._beat(after_seconds))
+        # Most streams have content long before, and a timer costs a tenth of a task.
+        loop = asyncio.get_running_loop()
+        self._first_beat = loop.call_later(every_seconds, self._start_beating, every_seconds)
 
     def stop_beating(self) -> None:
+        if self._first_beat is not None:
+            self._first_beat.cancel()
+            self._first_beat = None
         if self._beating is not None:
             self._beating.cancel()
             self._beating = None
 
+    def _start_beating(self, interval_seconds: float) -> None:
+        self._beating = asyncio.get_running_loop().create_task(self._beat(interval_seconds))
+
     async def _beat(self, interval_seconds: float) -> None:
         while True:
-            await asyncio.sleep(interval_seconds)
             await self.begin()
             await self.send({"type": "http.response.body", "body": HEARTBEAT, "more_body": True})
+            await asyncio.sleep(interval_seconds)
 
 
 def rung_headers(rung: int, model: str) -> tuple[Header, ...]:

@@ -119,7 +119,8 @@ class Router:
         """In-process: the policy's own for NGram, and what stands in when a model may not see the text."""
         self._models = {model.name: model for model in table.models}
         self._intents = {intent.name: intent for intent in table.intents}
-        self._ranked = sorted(table.intents, key=lambda intent: (-intent.priority, intent.name))
+        ruled = (intent for intent in table.intents if intent.headers or intent.keywords or intent.inputs)
+        self._ranked = sorted(ruled, key=lambda intent: (-intent.priority, intent.name))
         self._clearances = Clearances.of(table)
         self._keywords = KeywordMatcher(keyword for intent in table.intents for keyword in intent.keywords)
         self._learnable = any(intent.examples for intent in table.intents)

@@ -18,8 +18,10 @@ END = b"\n\n"
 DONE = b"data: [DONE]\n\n"
 HEARTBEAT = b": working on it\n\n"
 _DATA = b"data:"
+_MARKS = (b": folio ", b"[DONE]", b'data: {"error"')
+"""What an event that is not only the client's may hold."""
 _USAGE_CHUNK = b'"choices":[]'
-_ERROR = b'data: {"error"'
+_TOOL_CALLS = b'"tool_calls"'
 
 Rewrite = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -49,20 +51,36 @@ class EventReader:
             self._rest = data
             return b""
         self._rest = data[cut:]
-        ready = data[:cut] if self._rest else data
-        return self._sifted(ready) if self._needs_a_look(ready) else ready
-
-    def _needs_a_look(self, ready: bytes) -> bool:
-        return (
-            b": folio " in ready
-            or b"[DONE]" in ready
-            or _ERROR in ready
-            or (self.hold_usage and _USAGE_CHUNK in ready)
-            or (self.rewrite is not None and b'"tool_calls"' in ready)
-        )
+        return self._sifted(data[:cut] if self._rest else data)
 
     def _sifted(self, ready: bytes) -> bytes:
-        return b"".join([self._event(event) for event in ready.split(END) if event])
+        """Return the events for the client; most are not even told apart."""
+        starts = self._starts(ready)
+        if not starts:
+            return ready
+        parts: list[bytes] = []
+        done = 0
+        for start in starts:
+            end = ready.find(END, start)
+            parts += ready[done:start], self._event(ready[start:end])
+            done = end + len(END)
+        return b"".join([*parts, ready[done:]])
+
+    def _starts(self, ready: bytes) -> list[int]:
+        """Return where the events begin that need a look, in their order."""
+        starts: set[int] = set()
+        for mark in (
+            *_MARKS,
+            *((_USAGE_CHUNK,) if self.hold_usage else ()),
+            *((_TOOL_CALLS,) if self.rewrite is not None else ()),
+        ):
+            done, found = 0, ready.find(mark)
+            while found >= 0:
+                boundary = ready.rfind(END, done, found)
+                starts.add(boundary + len(END) if boundary >= 0 else done)
+                done = ready.find(END, found) + len(END)
+                found = ready.find(mark, done)
+        return sorted(starts)
 
     def _event(self, event: bytes) -> bytes:
         if event.startswith(b": folio "):
@@ -85,7 +103,7 @@ class EventReader:
         if self.hold_usage and _USAGE_CHUNK in content:
             self.usage = orjson.loads(content)
             return b""
-        if self.rewrite is not None and b'"tool_calls"' in content:
+        if self.rewrite is not None and _TOOL_CALLS in content:
             return event_of(self.rewrite(orjson.loads(content)))
         return event + END
 

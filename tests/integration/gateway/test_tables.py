@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from tests.integration.gateway.conftest import SMALL_LARGE, TOKEN, Portfolio, own_model, rung, table_of
 from tests.integration.gateway.models import Plays
 
 from folio_api.table import DataClass, GatewayConfig, Limits
+from folio_serving import ledger
 from folio_serving.health import canary
 from folio_serving.replicas import Address
 
@@ -162,6 +164,18 @@ async def test_the_log_has_one_line_a_request_and_no_word_of_it(portfolio: Portf
     assert (record["model"], record["status"], record["intent"]) == ("small", 200, "default")
     assert record["attempts"][0]["device_seconds"] == 1.0
     assert "private" not in line
+
+
+async def test_a_log_line_waits_for_no_further_request(
+    portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "FLUSH_SECONDS", 0.02)
+    await portfolio.chat()
+    await asyncio.sleep(0.2)
+    assert len(portfolio.log.getvalue().splitlines()) == 1
+    await portfolio.chat()
+    await asyncio.sleep(0.2)
+    assert len(portfolio.log.getvalue().splitlines()) == 2
 
 
 async def test_a_canary_that_fails_makes_the_model_failed_with_its_reason(portfolio: Portfolio) -> None:
