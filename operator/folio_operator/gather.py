@@ -34,6 +34,8 @@ from folio_operator.cluster import (
 )
 from folio_operator.credentials import REFRESH, Reader, values
 from folio_operator.groups import LiveGroup
+from folio_operator.obstacles import Obstacle
+from folio_operator.status import GATEWAY, last_line
 from folio_operator.store import Store
 from folio_operator.tenants import tenant_keys
 from folio_operator.world import Application, ApplicationState, Member, Observed, Portfolio, TenantKey
@@ -186,6 +188,17 @@ def observed(service: Body | None, gateway: GatewayState | None) -> Observed:
     return Observed({name: _application(name, each) for name, each in found.items()}, gateway)
 
 
+def gateway_trouble(service: Body | None) -> Iterator[Obstacle]:
+    """Return why the gateway itself fails, in the cluster that serves or in the first one."""
+    status = (service or {}).get("status") or {}
+    for each in (_active_status(service), status.get("pendingServiceStatus") or {}):
+        found = (each.get("applicationStatuses") or {}).get(GATEWAY)
+        application = _application(GATEWAY, found) if found else None
+        if application is not None and application.state in ("DEPLOY_FAILED", "UNHEALTHY"):
+            why = last_line(application.message) or "the head's log says why"
+            yield Obstacle(GATEWAY, "GatewayFailed", why)
+
+
 def has_gateway(service: Body | None) -> bool:
     """Return whether there is anybody to ask: until then only events bring news."""
     return bool(_active_status(service))
@@ -230,7 +243,14 @@ def _active_status(service: Body | None) -> Mapping[str, Any]:
 def _application(name: str, status: Mapping[str, Any]) -> Application:
     stated = status.get("status", "NOT_STARTED")
     known = stated if stated in get_args(ApplicationState) else "NOT_STARTED"
-    return Application(name, cast("ApplicationState", known), str(status.get("message", "")))
+    return Application(name, cast("ApplicationState", known), _message(status))
+
+
+def _message(status: Mapping[str, Any]) -> str:
+    """Return the most telling message: a deployment's traceback rather than the application's summary."""
+    deployments = (status.get("serveDeploymentStatuses") or {}).values()
+    told = [str(each["message"]) for each in deployments if each.get("message")]
+    return told[0] if told else str(status.get("message") or "")
 
 
 def _annotations(body: Body) -> Mapping[str, Any]:

@@ -15,11 +15,13 @@ from folio_operator.children import MANAGED_BY
 from folio_operator.cluster import (
     CHILDREN,
     OF_KUBERAY,
+    POD,
     WATCHED,
     Body,
     Kind,
 )
 from folio_operator.gather import Gatherer
+from folio_operator.obstacles import Deaths
 from folio_operator.store import Store
 from folio_operator.work import Item, concerned
 
@@ -34,12 +36,16 @@ class Wiring:
     store: Store
     gatherer: Gatherer
     put: Callable[[Item], None]
+    deaths: Deaths
+    monotonic: Callable[[], float]
 
     def index(self, kind: Kind, body: kopf.Body) -> None:
         self.store.put({"apiVersion": kind.api_version, "kind": kind.name, **body})
 
     def event(self, kind: Kind, change: str | None, body: kopf.Body) -> None:
         seen: Body = {"apiVersion": kind.api_version, "kind": kind.name, **body}
+        if kind is POD:
+            self.deaths.note(seen, self.monotonic())
         if change == "DELETED":
             self.store.drop(seen)
             self.gatherer.forget(seen)

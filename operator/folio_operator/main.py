@@ -137,7 +137,13 @@ async def build(settings: Settings, metrics: Metrics) -> Operator:
     queue = WorkQueue(Passes(by_kind, metrics.timed).run)
     metrics.queue_depth.set_function(lambda: queue.depth)
     resync = Resync(cluster, store, gatherer, queue.put, every_seconds=settings.resync_seconds)
-    return Operator(cluster, gateways, queue, resync, handlers.Wiring(store, gatherer, queue.put))
+    return Operator(
+        cluster,
+        gateways,
+        queue,
+        resync,
+        handlers.Wiring(store, gatherer, queue.put, reconciler.deaths, time.monotonic),
+    )
 
 
 async def serve(settings: Settings, metrics: Metrics) -> None:

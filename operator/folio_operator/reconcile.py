@@ -20,7 +20,9 @@ from folio_operator.apply import (
 )
 from folio_operator.children import Manifest, gateway_secret, models_secret, ray_token_secret
 from folio_operator.cluster import (
+    POD,
     PORTFOLIO,
+    RAY_CLUSTER,
     RAY_SERVICE,
     SECRET,
     ApiError,
@@ -38,16 +40,17 @@ from folio_operator.decide import (
 from folio_operator.desired import Circumstances, Desired, desired
 from folio_operator.findings import is_converged, leaving, report, suspended
 from folio_operator.gateways import Gateways
-from folio_operator.gather import Gathered, Gatherer, Problem, has_gateway, observed
-from folio_operator.giving_up import Patience
+from folio_operator.gather import Gathered, Gatherer, Problem, gateway_trouble, has_gateway, observed
+from folio_operator.giving_up import Lateness, Patience
 from folio_operator.kuberay import is_untouched
 from folio_operator.leaving import Leaver
+from folio_operator.obstacles import Deaths, gpus, obstacles
 from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
 from folio_operator.reports import Report
 from folio_operator.retry import retried
 from folio_operator.revisions import inputs_digest, outlived, revision
 from folio_operator.status import Finding, absent
-from folio_operator.world import Application, Portfolio
+from folio_operator.world import Application, Observed, Portfolio
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Reconciler:
     rhythm: Rhythm = field(default_factory=Rhythm)
     mint: Callable[[], str] = new_token
     patience: Patience = field(default_factory=Patience)
+    lateness: Lateness = field(default_factory=Lateness)
+    deaths: Deaths = field(default_factory=Deaths)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass; return the seconds until the next, None where an event will tell."""
@@ -113,6 +118,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         """A portfolio is gone: its children go by their owner reference."""
         self.patience.forget(key)
+        self.lateness.forget(key)
         self.leaver.kuberay.forget(key)
         self.gatherer.reader.forget(key)
         self.reporter.forget(key)
@@ -142,16 +148,33 @@ class Reconciler:
 
     async def _serve(self, body: Body, gathered: Gathered) -> float | None:
         decision = decide(gathered, circumstances_of(gathered, self.base))
-        seen = observed(gathered.service, None)
+        seen = self._look(gathered)
         again, retry_seconds = self.patience.due(gathered.portfolio.key, seen.applications, self.monotonic())
         trouble = None
         if decision.serving is not None:
             trouble = await self._apply(body, gathered, decision, again)
         trouble = trouble or await self._neglected(body, gathered)
         seen = replace(seen, gateway=await self._ask_gateway(gathered))
-        found = report(gathered, decision, seen, trouble)
+        pods = self.applier.store.children(gathered.portfolio.key, (POD,))
+        found = replace(report(gathered, decision, seen, trouble), gpus=gpus(pods))
+        self.lateness.note(found.key, found.models, self.monotonic())
         await self.reporter.portfolio(body, found)
         return self._next_seconds(gathered, found, trouble, retry_seconds)
+
+    def _look(self, gathered: Gathered) -> Observed:
+        """Return what Serve said through KubeRay, and what keeps pods from running."""
+        key, now = gathered.portfolio.key, self.monotonic()
+        pods, clusters = (self.applier.store.children(key, (kind,)) for kind in (POD, RAY_CLUSTER))
+        troubles = (
+            *self.deaths.recent(key, now),
+            *gateway_trouble(gathered.service),
+            *obstacles(pods, clusters, self.leaver.kuberay.now()),
+        )
+        return replace(
+            observed(gathered.service, None),
+            blocked={each.role: each for each in troubles},
+            late=self.lateness.late(gathered.portfolio, now),
+        )
 
     async def _apply(
         self, body: Body, gathered: Gathered, decision: Decision, again: dict[str, Application]
@@ -256,6 +279,11 @@ class Reconciler:
         service = self.applier.store.get(RAY_SERVICE, gathered.portfolio.key)
         if service is not None and is_untouched(service):
             waits.append(self.rhythm.untouched)
+        now = self.monotonic()
+        waits.append(self.deaths.seconds_until_over(gathered.portfolio.key, now))
+        waits.append(self.lateness.seconds_until_due(gathered.portfolio, now))
+        if service is not None and not has_gateway(gathered.service):
+            waits.append(self.rhythm.converged)
         if has_gateway(gathered.service):
             waits.append(self.rhythm.converged if is_converged(found) else self.rhythm.converging)
         finite = [each for each in waits if each is not None and each != float("inf")]

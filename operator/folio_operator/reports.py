@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from folio_api.table import ModelState
 from folio_operator.children import Manifest
 from folio_operator.cluster import MODEL, Body, key_of
 from folio_operator.conditions import conditions, timestamp
+from folio_operator.obstacles import Gpus
 from folio_operator.plan import Plan
 from folio_operator.status import ANSWERING, Finding
 from folio_operator.world import Portfolio
@@ -37,6 +38,7 @@ class Report:
     """Revision that every gateway replica runs on."""
     plan: Plan | None = None
     """What waits for approval."""
+    gpus: Gpus = field(default_factory=Gpus)
 
     def finding(self, kind: str) -> Finding | None:
         return next((each for each in self.findings if each.type == kind), None)
@@ -62,6 +64,7 @@ def portfolio_status(report: Report, body: Body, now: datetime) -> Manifest:
         "url": f"http://{report.key.name}.{report.key.namespace}.svc:8000/v1",
         "active": _active(report, before.get("active"), now),
         "plan": _plan(report.plan),
+        "gpus": _gpus(report.gpus, before.get("gpus")),
         "modelsReady": f"{answering}/{len(report.models)}" if report.models else None,
         "conditions": conditions(report.findings, before.get("conditions") or (), generation, now),
         "models": [_model_state(state) for state in sorted(report.models, key=lambda each: each.name)],
@@ -127,6 +130,11 @@ def _plan(plan: Plan | None) -> Manifest | None:
         return None
     message = "; ".join(f"{change.subject}: {change.message}" for change in plan.changes)[:4096]
     return {"id": plan.id, "effect": plan.effect.title, "extraGPUs": plan.extra_gpus, "message": message}
+
+
+def _gpus(gpus: Gpus, before: Mapping[str, Any] | None) -> Manifest | None:
+    """Return the counts; nothing where a portfolio never had a GPU."""
+    return asdict(gpus) if gpus.requested or before else None
 
 
 def _model_state(state: ModelState) -> Manifest:

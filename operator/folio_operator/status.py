@@ -12,10 +12,15 @@ from typing import Literal
 
 from folio_api.table import GatewayState, ModelState
 from folio_operator import effective
-from folio_operator.world import Application, Member, Observed, Portfolio
+from folio_operator.world import Application, Blocked, Member, Observed, Portfolio
 
 Truth = Literal["True", "False", "Unknown"]
 ANSWERING = ("Ready", "Idle")
+ON_THE_WAY = ("Pending", "Loading", "Updating")
+LATE = "StartupTimeout"
+GATEWAY, HEAD = "gateway", "head"
+SERVE_REASONS = ("Starting", "NotDeployed", "Unseen", "Unconfirmed", "")
+"""What is said of a model that is simply on its way; any other reason is one to act on."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def status(portfolio: Portfolio, observed: Observed, revision: str) -> Status:
     models = tuple(_with_stand_in(portfolio, state, states) for state in states.values())
     confirmed = confirmed_revision(observed.gateway)
     findings = (
-        _programmed(observed.gateway, revision),
+        _programmed(observed, revision),
         _models_ready(models),
         _gateway_ready(portfolio, observed),
         _ready(portfolio, states, observed),
@@ -87,7 +92,26 @@ def _state(portfolio: Portfolio, member: Member, observed: Observed) -> ModelSta
     if host is None or not effective.has_own_application(host):
         return seen or ModelState(name=member.name, state="Pending", reason="Unseen")
     application = observed.applications.get(effective.application(host))
-    return _with_cause(member, application, seen)
+    state = _with_cause(member, application, seen)
+    return _with_obstacle(host, state, observed)
+
+
+def _with_obstacle(host: Member, state: ModelState, observed: Observed) -> ModelState:
+    """Return what keeps a model on its way, where it is not Serve: its pods, or that it takes too long."""
+    if state.state not in ON_THE_WAY:
+        return state
+    blocked = _blocked(observed, f"pool-{host.entry.pool}" if host.entry.pool else GATEWAY, HEAD)
+    if blocked is not None:
+        state = state.model_copy(update={"reason": blocked.reason, "message": blocked.message})
+    if host.name not in observed.late:
+        return state
+    limit = f"not ready within startupTimeout ({host.entry.startup_timeout_seconds:.0f} s)"
+    why = state.message or "the replica's log says why"
+    return state.model_copy(update={"state": "Failed", "reason": LATE, "message": f"{limit}: {why}"})
+
+
+def _blocked(observed: Observed, *roles: str) -> Blocked | None:
+    return next((observed.blocked[role] for role in roles if role in observed.blocked), None)
 
 
 def _with_cause(member: Member, application: Application | None, seen: ModelState | None) -> ModelState:
@@ -102,8 +126,9 @@ def _with_cause(member: Member, application: Application | None, seen: ModelStat
         return _failed(member, application)
     state: Literal["Loading", "Pending"] = "Pending" if application.state == "NOT_STARTED" else "Loading"
     message = last_line(application.message)
+    reason = "Unconfirmed" if application.state == "RUNNING" else "Starting"
     return ModelState(
-        name=member.name, state=state, replicas=application.replicas, reason="Starting", message=message
+        name=member.name, state=state, replicas=application.replicas, reason=reason, message=message
     )
 
 
@@ -128,9 +153,18 @@ def _with_stand_in(portfolio: Portfolio, state: ModelState, states: Mapping[str,
     return state
 
 
-def _programmed(gateway: GatewayState | None, revision: str) -> Finding:
+def _unseen(observed: Observed, kind: str, truth: Truth, reason: str) -> Finding:
+    """Return why no gateway answers: its pods' trouble or the head's, where there is any."""
+    blocked = _blocked(observed, HEAD, GATEWAY)
+    if blocked is None:
+        return Finding(kind, truth, reason, "no gateway replica answers")
+    return Finding(kind, truth, blocked.reason, f"no gateway replica answers: {blocked.message}")
+
+
+def _programmed(observed: Observed, revision: str) -> Finding:
+    gateway = observed.gateway
     if gateway is None:
-        return Finding("Programmed", "Unknown", "GatewayUnseen", "no gateway replica answers")
+        return _unseen(observed, "Programmed", "Unknown", "GatewayUnseen")
     behind = [replica for replica in gateway.replicas if replica.revision != revision]
     rejected = next((replica.rejected for replica in behind if replica.rejected), None)
     if rejected:
@@ -146,8 +180,10 @@ def _models_ready(models: tuple[ModelState, ...]) -> Finding:
     if not waiting:
         return Finding("ModelsReady", "True", "AllReady")
     named = "; ".join(_described(state) for state in waiting)
-    failed = any(state.state == "Failed" for state in waiting)
-    return Finding("ModelsReady", "False", "Degraded" if failed else "Loading", named)
+    if any(state.state == "Failed" for state in waiting):
+        return Finding("ModelsReady", "False", "Degraded", named)
+    blocked = (state.reason for state in waiting if state.reason not in SERVE_REASONS)
+    return Finding("ModelsReady", "False", next(blocked, "Loading"), named)
 
 
 def _described(state: ModelState) -> str:
@@ -159,16 +195,20 @@ def _described(state: ModelState) -> str:
 def _gateway_ready(portfolio: Portfolio, observed: Observed) -> Finding:
     wanted = portfolio.resource.spec.gateway.min_replicas
     if observed.gateway is None:
-        return Finding("GatewayReady", "False", "NoAnswer", "no gateway replica answers")
+        return _unseen(observed, "GatewayReady", "False", "NoAnswer")
     answering = len(observed.gateway.replicas)
     if answering < wanted:
-        return Finding("GatewayReady", "False", "TooFew", f"{answering} of {wanted} gateway replicas answer")
+        blocked = _blocked(observed, GATEWAY, HEAD)
+        why = f": {blocked.message}" if blocked else ""
+        return Finding(
+            "GatewayReady", "False", "TooFew", f"{answering} of {wanted} gateway replicas answer{why}"
+        )
     return Finding("GatewayReady", "True", "Answering")
 
 
 def _ready(portfolio: Portfolio, states: Mapping[str, ModelState], observed: Observed) -> Finding:
     if observed.gateway is None:
-        return Finding("Ready", "False", "NoGateway", "no gateway replica answers")
+        return _unseen(observed, "Ready", "False", "NoGateway")
     dark = [
         ladder.path
         for ladder in portfolio.ladders

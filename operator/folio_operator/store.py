@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from folio_api.meta import Key
 from folio_operator.children import PORTFOLIO_LABEL
-from folio_operator.cluster import CHILDREN, INPUTS, Body, Kind, key_of, kind_of, uid_of
+from folio_operator.cluster import CHILDREN, INPUTS, POD, Body, Kind, key_of, kind_of, uid_of
+from folio_operator.obstacles import slim
 
 MOST_TOMBSTONES = 10_000
 
@@ -30,6 +31,7 @@ class Store:
         """Keep the object unless a newer version is here; return whether it was news."""
         kind, key = kind_of(body), key_of(body)
         known = self._objects[kind].get(key)
+        body = _lean(kind, body)
         if uid_of(body) in self._gone or (known is not None and not _is_newer(body, known)):
             return False
         self._objects[kind][key] = body
@@ -69,6 +71,13 @@ class Store:
         self._gone[uid] = None
         while len(self._gone) > MOST_TOMBSTONES:
             del self._gone[next(iter(self._gone))]
+
+
+def _lean(kind: Kind, body: Body) -> Body:
+    """Return the object without what no pass reads, so that hundreds of portfolios fit in memory."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    lean = {**body, "metadata": metadata}
+    return slim(lean) if kind is POD else lean
 
 
 def _is_newer(body: Body, known: Body) -> bool:

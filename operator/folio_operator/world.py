@@ -6,9 +6,9 @@ decides is above.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from folio_api.meta import Key
 from folio_api.model import SpecialistModel
@@ -139,12 +139,25 @@ class Application:
     """Replicas that run."""
 
 
+class Blocked(Protocol):
+    """What keeps pods from running: a word for scripts, and a sentence with the fix."""
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Observed:
     """What runs, as seen in one look; None for what could not be seen."""
 
     applications: Mapping[str, Application] = field(default_factory=dict)
     gateway: GatewayState | None = None
+    blocked: Mapping[str, Blocked] = field(default_factory=dict)
+    """Why pods do not run, by their role: head, gateway, or a pool's name behind `pool-`."""
+    late: Collection[str] = ()
+    """Models that are on their way for longer than their startupTimeout."""
 
 
 def gather(

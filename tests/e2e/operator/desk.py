@@ -46,6 +46,12 @@ class PlayedDesk:
         found = (self.namespace.get(of, name) or {}).get("status", {}).get("conditions", ())
         return next(((each["status"], each["reason"]) for each in found if each["type"] == kind), ("", ""))
 
+    def status(self) -> dict[str, Any]:
+        return dict((self.namespace.get(kinds.PORTFOLIO, "desk") or {}).get("status", {}))
+
+    def model(self, name: str) -> dict[str, Any]:
+        return next((each for each in self.status().get("models", ()) if each["name"] == name), {})
+
     def ray_cluster(self) -> dict[str, Any] | None:
         found = self.namespace.list(kinds.RAY_CLUSTER)
         return found[0] if found else None

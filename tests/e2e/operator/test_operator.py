@@ -20,6 +20,8 @@ MOST_EDIT_SECONDS = 1.5
 """From an edit to the RayService's edit: the 0.2 s in which a burst settles, and room for a busy machine."""
 MOST_REPAIR_SECONDS = 2.0
 MOST_FAILOVER_SECONDS = 20.0
+GREEDY = {PORTFOLIO: {"pools.0.minWorkers": 2}}
+"""Two workers at once, on nodes that the cluster does not have."""
 LEFTOVERS = (
     *kinds.CHILDREN,
     kinds.RAY_CLUSTER,
@@ -55,12 +57,23 @@ def versions(namespace: Namespace) -> dict[tuple[str, str], str]:
 
 
 def test_references_may_come_last_and_a_missing_secret_is_named(desk: PlayedDesk):
-    desk.apply()
+    desk.apply(GREEDY)
     wait_for("the Secret is missed", lambda: desk.condition("Accepted") == ("False", "SecretNotFound"))
     assert desk.namespace.list(kinds.RAY_SERVICE) == []
 
     desk.apply_secret()
     wait_for("it is looked for again", lambda: desk.condition("Accepted") == ("True", "Valid"), 20)
+
+
+def test_what_keeps_pods_from_running_is_told(desk: PlayedDesk):
+    """No node has the pool's label, and the image cannot be pulled: there is no registry."""
+    wait_for(
+        "the GPUs are missed", lambda: "2 GPUs are missing" in desk.model("general").get("message", ""), 60
+    )
+    assert desk.model("general")["reason"] == "Unschedulable"
+    wait_for("they are counted", lambda: desk.status().get("gpus") == {"requested": 2, "allocated": 0})
+    wait_for("the image too", lambda: desk.condition("Ready") == ("False", "ImagePullBackOff"), 60)
+    desk.apply()
 
 
 def test_the_gateway_comes_first_and_then_the_models_until_all_is_ready(desk: PlayedDesk):
@@ -242,6 +255,32 @@ def test_nothing_is_left_behind(desk: PlayedDesk):
     names = {each["metadata"]["name"] for each in desk.namespace.list(kinds.SECRET)}
     assert names == {"frontier"}
     wait_for("the policy knows", lambda: desk.condition("Programmed", kinds.POLICY, "default")[1] == "Unused")
+
+
+def test_a_portfolio_goes_without_kuberay_where_that_is_allowed(
+    desk: PlayedDesk, figure: Callable[[str], None]
+):
+    desk.apply()
+    wait_for("the RayCluster appears", desk.ray_cluster, 60)
+    assert desk.service()["metadata"]["finalizers"]
+    held = desk.namespace.get(kinds.PORTFOLIO, "desk")
+    assert held is not None
+    assert held["metadata"]["finalizers"] == ["folio.dev/ray-service"]
+    desk.scale_kuberay(0)
+    desk.namespace.delete(kinds.PORTFOLIO, "desk")
+    wait_for("KubeRay is missed", lambda: desk.condition("Stalled") == ("True", "KubeRayAbsent"), 90)
+    assert desk.namespace.get(kinds.RAY_SERVICE, "desk") is not None
+
+    began = time.monotonic()
+    allowed = {"metadata": {"annotations": {"folio.dev/release-without-kuberay": "true"}}}
+    desk.namespace.merge(kinds.PORTFOLIO, "desk", allowed)
+    wait_for("the portfolio goes", lambda: desk.namespace.get(kinds.PORTFOLIO, "desk") is None, 60)
+    wait_for("and all of it", lambda: not any(desk.namespace.list(kind) for kind in LEFTOVERS), 60)
+    figure(f"all gone {time.monotonic() - began:.1f} s after KubeRay's finalizers might go")
+    told = [
+        each["reason"] for each in desk.namespace.list(kinds.EVENT) if each["regarding"]["name"] == "desk"
+    ]
+    assert told.count("ReleasedWithoutKubeRay") == 1
 
 
 def _is_ready(operator: OperatorProcess) -> Any:

@@ -19,6 +19,7 @@ from folio_operator.credentials import Reader
 from folio_operator.desired import Circumstances
 from folio_operator.events import Recorder
 from folio_operator.gather import Gatherer
+from folio_operator.handlers import Wiring
 from folio_operator.kuberay import LEASE_NAME, KubeRay
 from folio_operator.leaving import Leaver
 from folio_operator.metrics import Metrics
@@ -98,6 +99,7 @@ class Shell:
             Circumstances(),
             self.clock,
         )
+        self.wiring = Wiring(self.store, self.gatherer, lambda _: None, self.reconciler.deaths, self.clock)
 
     def release(self, *, allowed: bool) -> None:
         """The installation allows, or not, that KubeRay's finalizers are taken off without KubeRay."""
