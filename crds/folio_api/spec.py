@@ -81,6 +81,7 @@ class Adapter(Frozen):
     name: str
     source: Source
     rank: int
+    identity: str
 
 
 class ModelConfig(Frozen):

@@ -218,6 +218,10 @@ class GatewayConfig(Frozen):
     candidate: Table | None = None
 
 
+OLD_REPLICAS = "OldReplicas"
+"""Reason of a model that is Updating and answers: by replicas of before the update, until a new one does."""
+
+
 class ModelState(Frozen):
     """What a gateway replica knows of one model."""
 

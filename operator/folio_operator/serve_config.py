@@ -236,6 +236,7 @@ def _adapters(portfolio: Portfolio, base: Member) -> contract.ModelConfig:
                     revision=member.model.spec.adapter.source.revision,
                 ),
                 rank=member.model.spec.adapter.rank or _slots(base),
+                identity=identity(portfolio, member),
             )
             for member in portfolio.members
             if member.model.spec.adapter is not None and portfolio.base(member) == base

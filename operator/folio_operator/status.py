@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from folio_api.table import GatewayState, ModelState
+from folio_api.table import OLD_REPLICAS, GatewayState, ModelState
 from folio_operator import effective
 from folio_operator.world import Application, Blocked, Member, Observed, Portfolio
 
@@ -71,6 +71,11 @@ def confirmed_revision(gateway: GatewayState | None) -> str | None:
     return revisions.pop() if len(revisions) == 1 else None
 
 
+def answers(state: ModelState) -> bool:
+    """Tell whether a model answers now or on demand, be it by replicas that an update has yet to replace."""
+    return state.state in ANSWERING or state.reason == OLD_REPLICAS
+
+
 def last_line(message: str) -> str:
     """Return the line of a traceback that says what is wrong: the last one that is not indented."""
     lines = [
@@ -120,7 +125,7 @@ def _with_cause(member: Member, application: Application | None, seen: ModelStat
         return ModelState(name=member.name, state="Pending", reason="NotDeployed")
     if application.state == "DEPLOY_FAILED":
         return _failed(member, application)
-    if seen is not None and (seen.state in ANSWERING or application.state == "RUNNING"):
+    if seen is not None and (answers(seen) or application.state == "RUNNING"):
         return seen.model_copy(update={"replicas": seen.replicas or application.replicas})
     if application.state == "UNHEALTHY" and application.replicas == 0:
         return _failed(member, application)
@@ -142,13 +147,13 @@ def _failed(member: Member, application: Application) -> ModelState:
 
 def _with_stand_in(portfolio: Portfolio, state: ModelState, states: Mapping[str, ModelState]) -> ModelState:
     """Name the model that answers instead: the next one of the first ladder that has this one."""
-    if state.state in ANSWERING or state.served_by:
+    if answers(state) or state.served_by:
         return state
     for ladder in portfolio.ladders:
         names = [rung.model for rung in ladder.rungs]
         if state.name in names:
             below = [*names[names.index(state.name) + 1 :], *names[: names.index(state.name)]]
-            ready = [name for name in below if states[name].state in ANSWERING]
+            ready = [name for name in below if answers(states[name])]
             return state.model_copy(update={"served_by": ready[0]}) if ready else state
     return state
 
@@ -212,7 +217,7 @@ def _ready(portfolio: Portfolio, states: Mapping[str, ModelState], observed: Obs
     dark = [
         ladder.path
         for ladder in portfolio.ladders
-        if not any(states[rung.model].state in ANSWERING for rung in ladder.rungs)
+        if not any(answers(states[rung.model]) for rung in ladder.rungs)
     ]
     if dark:
         return Finding("Ready", "False", "NoRungAnswers", f"no rung of {', '.join(dark)} answers yet")

@@ -95,7 +95,8 @@ def _threshold(question: Question, accept: Accept, key: Key) -> float | None:
 
 def _key(question: Question, rung: Rung, signal: str, signals: Signals | None) -> Key:
     decoding = (signals.decoding if signals else None) or question.decoding
-    return Key(question.models[rung.model].identity, question.intent, signal, decoding)
+    identity = (signals.identity if signals else None) or question.models[rung.model].identity
+    return Key(identity, question.intent, signal, decoding)
 
 
 def _raw(

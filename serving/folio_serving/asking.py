@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from folio_serving.backends import Backend, Call, Translation
-from folio_serving.confidence import Signals
+from folio_serving.confidence import IDENTITY_HEADER, Signals
 from folio_serving.context import Passage
 from folio_serving.conversation import Answer, Failed, Reason
 from folio_serving.http1 import ConnectError, Connection, LostError
@@ -31,6 +31,7 @@ _REASONS: dict[int, Reason] = {
     503: "Unavailable",
     504: "Timeout",
 }
+_IDENTITY = IDENTITY_HEADER.encode()
 QUOTED_CHARACTERS = 300
 """Characters of an upstream's own words that a reason quotes."""
 
@@ -102,6 +103,8 @@ async def whole_answer(backend: Backend, call: Call, *, needs_text: bool) -> Ans
         raise AskError("UpstreamError", f"{backend.model.name}: {error}") from error
     finally:
         answer.lease.release()
+    if (other := _other_identity(backend, connection)) is not None:
+        signals = replace(signals, identity=other)
     content_type = connection.headers.get(b"content-type", b"application/json")
     texts, passages = read_texts(body) if needs_text else ((), ())
     return Answer(signals, time.monotonic(), texts, passages, Whole(body, content_type))
@@ -162,7 +165,15 @@ class Stream:
 
 
 async def stream_of(backend: Backend, call: Call, reader: EventReader) -> Stream:
-    return Stream(backend.model.name, await opened(backend, call, whole=False), reader)
+    answer = await opened(backend, call, whole=False)
+    reader.identity = _other_identity(backend, answer.connection)
+    return Stream(backend.model.name, answer, reader)
+
+
+def _other_identity(backend: Backend, connection: Connection) -> str | None:
+    """Return the identity that a replica says it has, where that is not the one that the table expects."""
+    said = connection.headers.get(_IDENTITY)
+    return None if said is None or said == backend.model.identity.encode() else said.decode("latin-1")
 
 
 async def _sent(backend: Backend, call: Call, avoid: Endpoint | None, *, whole: bool) -> Opened:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from folio_api.table import External, Model
-from folio_serving.confidence import SIGNALS_HEADER, Signals, parse_signals
+from folio_serving.confidence import MODEL_HEADER, SIGNALS_HEADER, Signals, parse_signals
 from folio_serving.engines.signals import Asked, Wanted, read_answer, rewrite
 from folio_serving.engines.stream_signals import StreamSignals
 from folio_serving.rates import Rates
@@ -101,6 +101,7 @@ class ReplicaBackend:
         head = (
             f"POST {call.path} HTTP/1.1\r\nhost: {endpoint.address.host}\r\n"
             "content-type: application/json\r\n"
+            f"{MODEL_HEADER}: {self._name}\r\n"
             f"x-folio-token: {token}\r\n{SIGNALS_HEADER}: {wanted_header(call.wanted)}\r\n"
             f"x-folio-request-id: {call.request_id}\r\nx-request-id: {call.request_id}\r\n"
             f"content-length: {len(body)}\r\n\r\n"

@@ -16,6 +16,10 @@ Decoding = Literal["greedy", "sampled", "structured", "tools", "reasoning"]
 and masks."""
 
 SIGNALS_HEADER = "x-folio-signals"
+MODEL_HEADER = "x-folio-model"
+"""Of a request to a replica: whom it asks, the base or one of its adapters."""
+IDENTITY_HEADER = "x-folio-identity"
+"""Of its answer: the digest of what answered under that name."""
 COMMENT_PREFIX = ": folio "
 _REASONING_ENDS = ("</think>", "<|channel|>final<|message|>", "[/THINK]")
 _DECODINGS = frozenset(get_args(Decoding))
@@ -42,6 +46,8 @@ class Signals:
     """`class` on the wire."""
     n: int | None = None
     """Tokens that `mean` and `min` are over, in a stream's comment."""
+    identity: str | None = None
+    """Of what answered, where that is not the table's: a replica that an update has yet to replace."""
 
     @property
     def cut_short(self) -> bool:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
-from folio_api.table import Model, ModelState
+from folio_api.table import OLD_REPLICAS, Model, ModelState
 from folio_serving.asking import AskError, whole_answer, within
 from folio_serving.backends import Backend, Call, ProviderBackend
 from folio_serving.conversation import Answer
@@ -28,6 +29,8 @@ from folio_serving.upstream import NoReplicaError, QueueFullError
 CANARY_SECONDS = 30.0
 AGAIN_SECONDS = 5.0
 """After a canary that failed."""
+UPDATING_AGAIN_SECONDS = 1.0
+"""After one that a replica of before the update answered: the next may meet a new one."""
 PROVIDER_AGAIN_SECONDS = 60.0
 """After a listing that worked: a provider may go away without telling."""
 
@@ -41,6 +44,8 @@ class Finding:
 
     replicas: frozenset[str]
     works: bool
+    current: bool = True
+    """A replica of this identity has answered, and not only one that an update has yet to replace."""
     message: str = ""
     at: float = 0.0
 
@@ -58,9 +63,25 @@ class Health:
     def use(self, policy: Policy | None) -> None:
         """Look after the models of this table."""
         self._policy = policy
+        if policy is not None:
+            self._carry_over(policy)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._look())
         self._changed.set()
+
+    def _carry_over(self, policy: Policy) -> None:
+        """Forget what no table names. What replicas of another identity were found to do stands for an update
+        until one of its own answers.
+        """
+        known = {name: finding for (name, _), finding in self._findings.items() if finding.works}
+        kept = {}
+        for model in policy.table.models:
+            key = _key(model)
+            if key in self._findings:
+                kept[key] = self._findings[key]
+            elif model.name in known and model.engine != "external":
+                kept[key] = replace(known[model.name], current=False, at=-math.inf)
+        self._findings = kept
 
     def heard(self, application: str) -> None:  # noqa: ARG002 - any change may be ours
         self._changed.set()
@@ -72,14 +93,14 @@ class Health:
     def states(self, policy: Policy) -> tuple[ModelState, ...]:
         """Return every model's state, and who stands in for the ones that do not answer."""
         states = {name: self._state(backend) for name, backend in policy.backends.items()}
-        ready = {name for name, state in states.items() if state.state == "Ready"}
+        ready = {name for name, state in states.items() if _answers(state)}
         return tuple(
-            state if state.state == "Ready" else replace_served(state, stand_in(policy, state.name, ready))
+            state if _answers(state) else replace_served(state, stand_in(policy, state.name, ready))
             for state in states.values()
         )
 
     def works(self, backend: Backend) -> bool:
-        return self._state(backend).state == "Ready"
+        return _answers(self._state(backend))
 
     def _state(self, backend: Backend) -> ModelState:
         model, replicas = backend.model, len(backend.pool.addresses)
@@ -88,6 +109,14 @@ class Health:
             return _without_replicas(model, finding)
         if finding is None:
             return ModelState(name=model.name, state="Loading", replicas=replicas, reason="CanaryPending")
+        if finding.works and not finding.current:
+            return ModelState(
+                name=model.name,
+                state="Updating",
+                replicas=replicas,
+                reason=OLD_REPLICAS,
+                message="its old replicas answer until a new one does",
+            )
         if finding.works:
             return ModelState(name=model.name, state="Ready", replicas=replicas)
         return ModelState(
@@ -100,8 +129,10 @@ class Health:
             due = self._due()
             await asyncio.gather(*(self._try(backend) for backend in due))
             if not due:
+                updating = any(not one.current for one in self._findings.values())
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), AGAIN_SECONDS)
+                    seconds = UPDATING_AGAIN_SECONDS if updating else AGAIN_SECONDS
+                    await asyncio.wait_for(self._changed.wait(), seconds)
 
     def _due(self) -> list[Backend]:
         if self._policy is None:
@@ -117,17 +148,25 @@ class Health:
             return True
         if not finding.works:
             return now - finding.at > AGAIN_SECONDS
+        if not finding.current:
+            return now - finding.at > UPDATING_AGAIN_SECONDS / 2
         return backend.model.engine == "external" and now - finding.at > PROVIDER_AGAIN_SECONDS
 
     async def _try(self, backend: Backend) -> None:
         replicas = _replicas(backend)
+        before = self._findings.get(_key(backend.model))
         try:
-            await canary(backend)
-            finding = Finding(replicas, works=True, at=time.monotonic())
+            current = await canary(backend) or (before is not None and before.works and before.current)
+            finding = Finding(replicas, works=True, current=current, at=time.monotonic())
         except AskError as error:
             finding = Finding(replicas, works=False, message=error.message, at=time.monotonic())
             log.warning("canary of %s failed: %s", backend.model.name, error.message)
-        self._findings[_key(backend.model)] = finding
+        if self._policy is not None and _key(backend.model) in map(_key, self._policy.table.models):
+            self._findings[_key(backend.model)] = finding
+
+
+def _answers(state: ModelState) -> bool:
+    return state.state == "Ready" or state.reason == OLD_REPLICAS
 
 
 def _key(model: Model) -> tuple[str, str]:
@@ -166,17 +205,21 @@ def stand_in(policy: Policy, model: str, ready: set[str]) -> str:
     return ""
 
 
-async def canary(backend: Backend) -> None:
-    """Ask a model for the least that shows that it works; raises AskError when it does not."""
+async def canary(backend: Backend) -> bool:
+    """Ask a model for the least that shows that it works; raises AskError when it does not.
+
+    False: an old replica answered, whose identity is another one.
+    """
     if isinstance(backend, ProviderBackend) and not backend.paid_canary:
         await within(CANARY_SECONDS, backend.model.name, _listing(backend))
-        return
+        return True
     call = _call(backend.model)
     answer: Answer = await within(
         CANARY_SECONDS, backend.model.name, whole_answer(backend, call, needs_text=False)
     )
     if call.path == "/v1/embeddings" and not _has_vector(answer.payload.body):
         raise AskError("UpstreamError", f"{backend.model.name}: its embedding has no numbers")
+    return answer.signals.identity is None
 
 
 def _call(model: Model) -> Call:

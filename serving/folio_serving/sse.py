@@ -7,7 +7,7 @@ Pure: bytes in, bytes out, whatever the network made of the chunks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -41,6 +41,8 @@ class EventReader:
     end: Signals | None = None
     done: bool = False
     usage: dict[str, Any] | None = None
+    identity: str | None = None
+    """What the reports are of, where that is not the table's: `Signals.identity`."""
     error: str | None = None
     _rest: bytes = b""
 
@@ -111,10 +113,13 @@ class EventReader:
         report = parse_comment(comment.decode(errors="replace"))
         if report is None:
             return
+        signals = report.signals
+        if self.identity is not None:
+            signals = replace(signals, identity=self.identity)
         if report.end:
-            self.end = report.signals
+            self.end = signals
         else:
-            self.prefix = report.signals
+            self.prefix = signals
 
 
 def event_of(message: Mapping[str, Any]) -> bytes:

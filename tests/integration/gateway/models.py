@@ -33,6 +33,8 @@ class Plays:
     finish: str = "stop"
     passages: tuple[dict[str, Any], ...] = ()
     tool_call: str | None = None
+    identity: str | None = None
+    """Of a replica that says it."""
     provider: bool = False
     """Speaks plain OpenAI: no signals, logprobs where asked."""
 
@@ -92,13 +94,15 @@ class Models:
         elif body.get("stream"):
             await self._stream(body, play, send)
         else:
-            await _json(send, 200, whole(body, play), [] if play.provider else [signals(play)])
+            await _json(
+                send, 200, whole(body, play), [] if play.provider else [signals(play), *identity(play)]
+            )
 
     async def _stream(self, body: dict[str, Any], play: Plays, send: Any) -> None:
         start = {
             "type": "http.response.start",
             "status": 200,
-            "headers": [(b"content-type", b"text/event-stream")],
+            "headers": [(b"content-type", b"text/event-stream"), *identity(play)],
         }
         await send(start)
         for index in range(play.chunks):
@@ -120,6 +124,10 @@ def signals(play: Plays) -> tuple[bytes, bytes]:
     pairs = {"mean": play.mean, "min": play.mean, "score": play.score, "prompt": play.prompt}
     pairs |= {"completion": play.completion, "finish": play.finish, "seconds": 0.5, "class": "sampled"}
     return b"x-folio-signals", ";".join(f"{k}={v}" for k, v in pairs.items() if v is not None).encode()
+
+
+def identity(play: Plays) -> list[tuple[bytes, bytes]]:
+    return [(b"x-folio-identity", play.identity.encode())] if play.identity is not None else []
 
 
 def usage(play: Plays) -> dict[str, int]:

@@ -39,7 +39,7 @@ def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def adapter(name: str, path: str | None = None) -> Adapter:
-    return Adapter(name=name, source=Source(uri=f"volume://m/{path or name}"), rank=8)
+    return Adapter(name=name, source=Source(uri=f"volume://m/{path or name}"), rank=8, identity=path or name)
 
 
 def config(*adapters: Adapter) -> ModelConfig:
@@ -62,6 +62,7 @@ async def test_adapters_come_and_go_in_place(volume: Path) -> None:
     await adapters.want(config(adapter("legal"), adapter("medical")))
     await adapters.want(config(adapter("medical")))
     assert engine.done == ["load legal legal", "load medical medical", "unload legal"]
+    assert adapters.identities() == {"medical": "medical"}
 
 
 async def test_what_is_loaded_is_not_loaded_again(volume: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.unit.operator.desk import desk
 
-from folio_api.table import GatewayState, ModelState, ReplicaState
+from folio_api.table import OLD_REPLICAS, GatewayState, ModelState, ReplicaState
 from folio_operator.status import last_line, status
 from folio_operator.world import Application, Observed
 
@@ -99,6 +100,22 @@ def test_a_ladder_without_an_answer_makes_the_portfolio_unready():
 
     assert finding.status == "False"
     assert "intents[facts].ladder" in finding.message
+
+
+def test_old_replicas_keep_a_ladder_answering_while_their_update_starts():
+    seen = observed(
+        {"handbook": "Updating"}, {"model-handbook": Application("model-handbook", "DEPLOYING", replicas=1)}
+    )
+    assert seen.gateway is not None
+    old = [
+        each.model_copy(update={"reason": OLD_REPLICAS}) if each.name == "handbook" else each
+        for each in seen.gateway.models
+    ]
+    seen = replace(seen, gateway=seen.gateway.model_copy(update={"models": tuple(old)}))
+
+    assert (model("handbook", seen).state, model("handbook", seen).served_by) == ("Updating", "")
+    assert truths(seen)["Ready"] == "True"
+    assert truths(seen)["ModelsReady"] == "False"
 
 
 def test_running_in_serve_is_no_proof():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from folio_api.spec import ModelConfig, ModelSpec
 from folio_serving.engines.busy import BusyClock
 from folio_serving.engines.guard import Guard, TokenFile
+from folio_serving.engines.identified import Identified
 from folio_serving.engines.light import Embedded, LightApp, Reply
 from folio_serving.errors import Trouble
 
@@ -49,7 +50,8 @@ class EncoderReplica:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
-        return Guard(LightApp(self._spec.name, self, BusyClock()), TokenFile.of_environment())
+        app = LightApp(self._spec.name, self, BusyClock())
+        return Guard(Identified(app, self._spec.identity), TokenFile.of_environment())
 
     def reconfigure(self, config: dict[str, Any]) -> None:
         ModelConfig.model_validate(config)  # nothing of it is an encoder's to apply

@@ -13,6 +13,7 @@ from folio_api.spec import ModelConfig, ModelSpec
 from folio_serving.engines.busy import BusyClock
 from folio_serving.engines.encoder.replica import NamedVectors
 from folio_serving.engines.guard import Guard, TokenFile
+from folio_serving.engines.identified import Identified
 from folio_serving.engines.light import LightApp
 from folio_serving.errors import Trouble
 from folio_serving.sources import local_path
@@ -33,13 +34,14 @@ class RetrieverReplica:
         from folio_serving.engines.retriever.live import LiveIndex  # noqa: PLC0415
 
         assert spec.retriever is not None
-        self._name = spec.name
+        self._spec = spec
         index = LiveIndex(local_path(spec.retriever.lancedb_uri))
         embedder = EmbedderApplication(spec.retriever.embedder_application)
         self._answering = Answering(spec.name, index, embedder, spec.retriever.top_k)
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
-        return Guard(LightApp(self._name, self._answering, BusyClock()), TokenFile.of_environment())
+        app = LightApp(self._spec.name, self._answering, BusyClock())
+        return Guard(Identified(app, self._spec.identity), TokenFile.of_environment())
 
     def reconfigure(self, config: dict[str, Any]) -> None:
         ModelConfig.model_validate(config)  # nothing of it is a retriever's to apply

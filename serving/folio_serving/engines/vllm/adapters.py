@@ -39,7 +39,7 @@ class Plan:
 
 
 def plan(loaded: Mapping[str, Adapter], wanted: Iterable[Adapter]) -> Plan:
-    """Return what has to happen; an adapter with another source or rank is another adapter."""
+    """Return what has to happen; an adapter with another source, rank or identity is another adapter."""
     by_name = {adapter.name: adapter for adapter in wanted}
     stale = tuple(name for name, adapter in loaded.items() if by_name.get(name) != adapter)
     missing = tuple(adapter for name, adapter in by_name.items() if loaded.get(name) != adapter)
@@ -68,6 +68,9 @@ class Adapters:
     @property
     def failures(self) -> Mapping[str, Failure]:
         return self._failures
+
+    def identities(self) -> Mapping[str, str]:
+        return {name: adapter.identity for name, adapter in self._loaded.items()}
 
     async def want(self, config: ModelConfig) -> None:
         self._wanted = config.adapters

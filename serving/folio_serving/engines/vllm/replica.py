@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from folio_api.spec import ModelConfig, ModelSpec
 from folio_serving.engines.busy import BusyClock
 from folio_serving.engines.guard import Guard, TokenFile
+from folio_serving.engines.identified import Identified
 from folio_serving.engines.reporting import Reporting
 from folio_serving.engines.vllm.absent import AbsentAdapters
 from folio_serving.engines.vllm.adapters import Adapters
@@ -37,11 +38,13 @@ class VLLMReplica:
             engine.LoRA(self._native.state.openai_serving_models, slots=spec.lora is not None)
         )
         self._reasoning = chosen.reasoning
+        self._identity = spec.identity
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         explained = AbsentAdapters(Departure(self._native), self._adapter_reasons)
         reporting = Reporting(explained, BusyClock(), reasoning=self._reasoning)
-        return Guard(reporting, TokenFile.of_environment())
+        identified = Identified(reporting, self._identity, self._adapters.identities)
+        return Guard(identified, TokenFile.of_environment())
 
     async def reconfigure(self, config: dict[str, Any]) -> None:
         """Make the adapters those of the configuration; Serve sends it again to every new replica."""
