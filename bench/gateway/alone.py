@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 from bench.gateway.run import folio_config
 
+from folio_serving.counter import OwnCounter
 from folio_serving.fleet import Fleet
 from folio_serving.ledger import RequestLog
 from folio_serving.process import GatewayProcess
@@ -21,7 +22,9 @@ async def main(port: int, upstream: int) -> None:
     def replicas(listener):
         return StaticReplicas({"model-small": (Address("1", "127.0.0.1", upstream),)}, listener)
 
-    process = GatewayProcess("alone", Fleet(Secrets(Path("/nowhere")), replicas), RequestLog(io.StringIO()))
+    process = GatewayProcess(
+        "alone", Fleet(Secrets(Path("/nowhere")), replicas), RequestLog(io.StringIO()), OwnCounter()
+    )
     await process.reconfigure(folio_config())
     config = uvicorn.Config(process.app, host="127.0.0.1", port=port, log_level="error", access_log=False)
     await uvicorn.Server(config).serve()

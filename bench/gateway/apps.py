@@ -8,6 +8,7 @@ import aiohttp
 from ray import serve
 from ray.serve import Application
 
+from folio_serving.counter import OwnCounter
 from folio_serving.fleet import Fleet
 from folio_serving.ledger import RequestLog
 from folio_serving.process import GatewayProcess
@@ -22,7 +23,9 @@ class MeasuredGateway:
         def replicas(listener: Listener) -> StaticReplicas:
             return StaticReplicas({"model-small": (Address("1", "127.0.0.1", port),)}, listener)
 
-        self._process = GatewayProcess("measured", Fleet(Secrets.of_environment(), replicas), RequestLog())
+        self._process = GatewayProcess(
+            "measured", Fleet(Secrets.of_environment(), replicas), RequestLog(), OwnCounter()
+        )
         self._process.app.server_cancels = True
 
     async def reconfigure(self, config: dict[str, Any]) -> None:

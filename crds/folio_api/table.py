@@ -19,6 +19,7 @@ Feature = Literal["Tools", "Logprobs", "JSONSchema"]
 Engine = Literal["vllm", "adapter", "encoder", "retriever", "external"]
 SignalName = Literal["MeanLogprob", "MinLogprob", "Score", "Agreement", "JsonSchema", "Always"]
 OnExhausted = Literal["ReturnBest", "Refuse"]
+BudgetUnit = Literal["usd", "tokens", "requests"]
 
 
 class Frozen(BaseModel):
@@ -181,6 +182,17 @@ class Auth(Frozen):
     jwt: Jwt | None = None
 
 
+class Budget(Frozen):
+    """What may be spent in a window of time."""
+
+    name: str
+    scope: Literal["Portfolio", "Tenant", "Intent"]
+    unit: BudgetUnit
+    limit: float
+    window_seconds: float
+    on_exceeded: Literal["Cheapest", "Refuse"] = "Refuse"
+
+
 class Table(Frozen):
     """A compiled portfolio. Two tables are the same exactly when their revisions are."""
 
@@ -201,6 +213,7 @@ class Table(Frozen):
     limits: Limits = Limits()
     auth: Auth | None = None
     """None: whoever reaches the gateway may ask."""
+    budgets: tuple[Budget, ...] = ()
 
     def with_revision(self) -> Table:
         """Return the table under the revision that its content demands."""
@@ -234,6 +247,18 @@ class ModelState(Frozen):
     """The rung that stands in while this one is not ready."""
 
 
+class BudgetState(Frozen):
+    """What a gateway replica knows of a budget that the whole portfolio shares."""
+
+    name: str
+    unit: BudgetUnit
+    used: float
+    """By all replicas, in this window."""
+    limit: float
+    counted: bool
+    """Whether the counter answers."""
+
+
 class ReplicaState(Frozen):
     """One gateway replica's answer to `GET /internal/state?replica`."""
 
@@ -243,6 +268,7 @@ class ReplicaState(Frozen):
     rejected: str | None = None
     """Why the newest table was not taken; the last good one keeps serving."""
     models: tuple[ModelState, ...] = ()
+    budgets: tuple[BudgetState, ...] = ()
 
 
 class GatewayState(Frozen):

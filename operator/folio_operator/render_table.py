@@ -5,7 +5,7 @@ from __future__ import annotations
 from folio_api import policy as written
 from folio_api import table
 from folio_api.door import Auth
-from folio_api.governance import DataClass
+from folio_api.governance import Budget, DataClass
 from folio_api.meta import SecretValue
 from folio_api.spec import secret_file
 from folio_operator import effective, prices
@@ -42,6 +42,7 @@ def routing_table(portfolio: Portfolio) -> table.Table:
         ),
         limits=_limits(policy.spec.limits),
         auth=_auth(spec.gateway.auth),
+        budgets=tuple(_budget(each) for each in sorted(spec.budgets, key=lambda each: each.name)),
     ).with_revision()
 
 
@@ -161,6 +162,23 @@ def _data_class(data_class: DataClass) -> table.DataClass:
         headers=_headers(data_class.match_any.headers),
         regions=tuple(sorted(data_class.regions)),
         when_none_cleared=data_class.when_none_cleared,
+    )
+
+
+def _budget(budget: Budget) -> table.Budget:
+    units: dict[table.BudgetUnit, object] = {
+        "usd": budget.limit.usd,
+        "tokens": budget.limit.tokens,
+        "requests": budget.limit.requests,
+    }
+    unit, limit = next((unit, limit) for unit, limit in units.items() if limit is not None)
+    return table.Budget(
+        name=budget.name,
+        scope=budget.scope,
+        unit=unit,
+        limit=float(str(limit)),
+        window_seconds=budget.window_seconds,
+        on_exceeded=budget.on_exceeded,
     )
 
 

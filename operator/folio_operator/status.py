@@ -61,6 +61,7 @@ def status(portfolio: Portfolio, observed: Observed, revision: str) -> Status:
         _models_ready(models),
         _gateway_ready(portfolio, observed),
         _ready(portfolio, states, observed),
+        *_budget_available(portfolio, observed.gateway),
     )
     return Status(confirmed, models, findings)
 
@@ -178,6 +179,27 @@ def _programmed(observed: Observed, revision: str) -> Finding:
         message = f"{len(behind)} of {len(gateway.replicas)} gateway replicas do not run on {revision} yet"
         return Finding("Programmed", "False", "Converging", message)
     return Finding("Programmed", "True", "Confirmed", f"every gateway replica runs on {revision}")
+
+
+def _budget_available(portfolio: Portfolio, gateway: GatewayState | None) -> tuple[Finding, ...]:
+    """Return what is true of the budgets that the whole portfolio shares; nothing where it has no budget."""
+    if not portfolio.resource.spec.budgets:
+        return ()
+    seen = [state for replica in (gateway.replicas if gateway else ()) for state in replica.budgets]
+    spent = sorted({state.name for state in seen if state.used >= state.limit})
+    silent = sorted({state.name for state in seen if not state.counted})
+    if spent:
+        message = f"spent until its window ends: {', '.join(spent)}; raise its limit, or wait"
+        return (Finding("BudgetAvailable", "False", "Spent", message),)
+    if gateway is None:
+        return (Finding("BudgetAvailable", "Unknown", "GatewayUnseen", "no gateway replica answers"),)
+    if silent:
+        message = f"the counter of {', '.join(silent)} does not answer, and onExceeded applies meanwhile"
+        return (Finding("BudgetAvailable", "Unknown", "CounterUnreachable", message),)
+    if portfolio.resource.spec.ray.redis is None:
+        message = "what was spent is forgotten when the Ray head is lost: write ray.redis to keep it"
+        return (Finding("BudgetAvailable", "Unknown", "NotDurable", message),)
+    return (Finding("BudgetAvailable", "True", "Unspent"),)
 
 
 def _models_ready(models: tuple[ModelState, ...]) -> Finding:

@@ -25,10 +25,12 @@ from folio_serving.delivery import (
 from folio_serving.drive import Drive, marked_answer
 from folio_serving.errors import Trouble
 from folio_serving.fleet import Fleet
+from folio_serving.leases import Leases
 from folio_serving.ledger import Account, Ledger, Occasion
 from folio_serving.openai import Query
 from folio_serving.outlet import Header, Outlet, Send, rung_headers
 from folio_serving.policy import Policy
+from folio_serving.purse import Purse
 from folio_serving.route import Consult, Refused, Route
 
 _JSON: Header = (b"content-type", b"application/json")
@@ -60,14 +62,19 @@ class Request:
 class Answering:
     """Answers requests. Keeps nothing of one but how long its models took."""
 
-    def __init__(self, fleet: Fleet, ledger: Ledger) -> None:
+    def __init__(self, fleet: Fleet, ledger: Ledger, leases: Leases) -> None:
         self._fleet = fleet
         self._ledger = ledger
+        self._leases = leases
         self._seconds: dict[str, float] = {}
         self._classifier_seconds: dict[str, float] = {}
 
     def close(self) -> None:
         self._ledger.close()
+
+    async def leave(self) -> None:
+        """Give back what this replica holds of the budgets."""
+        await self._leases.close()
 
     async def answer(self, request: Request, send: Send) -> None:
         """Answer one request, in full."""
@@ -75,12 +82,14 @@ class Answering:
         query = request.query
         headers = request.headers(route.intent or "default")
         outlet = Outlet(send, headers) if query.stream else None
-        drive = Drive(query, request.policy.backends, self._fleet, request.request_id, outlet)
+        question = self._question(request, route, paid)
+        purse = self._purse(request, route, question)
+        drive = Drive(query, request.policy.backends, self._fleet, request.request_id, outlet, purse=purse)
         verdict: Verdict | None = None
         try:
             if outlet is not None:
                 outlet.beat(request.policy.table.streaming.heartbeat_after_seconds)
-            verdict = await drive.run(cascade(self._question(request, route, paid)))
+            verdict = await drive.run(cascade(question))
             account = Account.of(verdict, request.policy.models)
             if outlet is not None:
                 status = await _deliver_stream(request, verdict, account, outlet, headers)
@@ -94,6 +103,8 @@ class Answering:
         finally:
             if outlet is not None:
                 outlet.stop_beating()
+            if purse is not None:
+                purse.settle(verdict.attempts if verdict is not None else None)
         self._learn_seconds(verdict)
         self._ledger.book(account, _occasion(request, route), request.policy.models, status)
 
@@ -154,6 +165,14 @@ class Answering:
             paid=paid,
         )
 
+    def _purse(self, request: Request, route: Route, question: Question) -> Purse | None:
+        """Return what the query may spend; None where no budget is over it, as for most portfolios."""
+        budgets = request.policy.table.budgets
+        if not budgets:
+            return None
+        subjects = {"Portfolio": "", "Tenant": request.tenant, "Intent": route.intent or "default"}
+        return Purse(self._leases, [(budget, subjects[budget.scope]) for budget in budgets], question)
+
     def _book_left_early(self, request: Request, asked: Consultation) -> None:
         """Book what a classifier took for a client that left before it was known who may answer."""
         verdict = Verdict(None, "ClientLeft", tuple(asked.attempts))
@@ -183,8 +202,8 @@ async def _deliver_whole(
         (b"content-type", content_type),
         (b"content-length", str(len(body)).encode()),
     ]
-    if status == 503:
-        start.append((b"retry-after", str(trouble_of(verdict).shape.retry_after_seconds).encode()))
+    if status in {429, 503} and (after := trouble_of(verdict).retry_after_seconds) is not None:
+        start.append((b"retry-after", str(after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body, "more_body": False})
     return status

@@ -13,6 +13,7 @@ from ray import serve
 from ray.serve import Application
 
 from folio_api.spec import ModelSpec
+from folio_serving.counter_actor import ActorCounter
 from folio_serving.errors import Trouble
 from folio_serving.fleet import Fleet
 from folio_serving.gateway import Gateway
@@ -58,7 +59,8 @@ class ServeGateway:
             write_error_file(haproxy_error_file())
             fleet = Fleet(Secrets.of_environment(), _serve_replicas)
             fleet.also_watch(GATEWAY_APPLICATION)
-            self._process = GatewayProcess(own_replica(), fleet, RequestLog())
+            counter = ActorCounter(self._portfolio, self._namespace)
+            self._process = GatewayProcess(own_replica(), fleet, RequestLog(), counter)
             self._process.app.server_cancels = True
         return self._process
 

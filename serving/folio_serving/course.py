@@ -24,7 +24,8 @@ from folio_serving.conversation import (
     Reason,
     Verdict,
 )
-from folio_serving.cost import cut_off, expected_usd, spent
+from folio_serving.cost import cut_off, spent
+from folio_serving.estimate import usd_of
 
 _TRANSIENT: frozenset[Reason] = frozenset({"Waking", "QueueFull", "Timeout", "Unavailable", "UpstreamError"})
 """Reasons that another try may overcome: they tell more than a rung that was passed over."""
@@ -280,15 +281,5 @@ class Course:
         limit = self.question.max_cost_usd
         if limit is None:
             return None
-        expected = self.usd + math.fsum(self._expected_usd(ask) for ask in asks)
+        expected = self.usd + math.fsum(usd_of(self.question, ask) for ask in asks)
         return None if expected <= limit else f"would cost about {expected:.6f} USD of {limit:.6f} USD"
-
-    def _expected_usd(self, ask: Ask) -> float:
-        prompt = self.question.prompt_tokens + context_tokens(ask.drafts, ask.passages)
-        seconds = self.question.expected_seconds.get(ask.model, 0.0)
-        price = self.question.models[ask.model].price
-        output = self.question.max_tokens
-        each = expected_usd(price, prompt, output, seconds)
-        if self.question.choices == 1:
-            return each
-        return each + (self.question.choices - 1) * (expected_usd(price, 0, output, 0.0))

@@ -41,6 +41,9 @@ ROUTE_TROUBLES: dict[RefusalReason, TroubleKind] = {
 
 def trouble_of(verdict: Verdict) -> Trouble:
     """Return why nobody answered, as the client is told it: with what became of every rung."""
+    failure = verdict.failure
+    if failure is not None and isinstance(failure.payload, Trouble):
+        return failure.payload
     kind = _TROUBLES.get(verdict.reason, "Unavailable")
     became = "; ".join(
         f"{one.model}: {one.reason} ({one.message})"

@@ -34,6 +34,7 @@ from folio_serving.engines.signals import Wanted
 from folio_serving.fleet import Fleet
 from folio_serving.openai import UPSTREAM_PATHS, Query
 from folio_serving.outlet import Outlet, rung_headers
+from folio_serving.purse import Purse
 from folio_serving.sse import EventReader
 from folio_serving.toolcalls import marked, restored
 
@@ -54,6 +55,8 @@ class Drive:
     """Where a streamed answer goes as it comes."""
     left: Verdict | None = None
     """How the conversation stood when the client left."""
+    purse: Purse | None = None
+    """What the query may spend; None where no budget is over it."""
     _stream: Stream | None = None
     _rung: int = 0
     _together: tuple[asyncio.Task[Answer | Failed], ...] = ()
@@ -77,11 +80,22 @@ class Drive:
         if isinstance(step, Commit):
             return await self._commit()
         self._leave_stream()
+        if self.purse is not None and (refused := await self._unaffordable(self.purse, step)) is not None:
+            return refused
         if isinstance(step, Together):
             self._together = tuple(asyncio.ensure_future(self._ask_whole(ask)) for ask in step.asks)
             return tuple(await asyncio.gather(*self._together))
         streams = self.outlet is not None and step.role == "rung" and not isinstance(step.delivery, Buffered)
         return await (self._ask_stream(step) if streams else self._ask_whole(step))
+
+    async def _unaffordable(self, purse: Purse, step: Ask | Together) -> Reply | None:
+        """Return that no budget has room for what would be asked; None where it was reserved."""
+        asks = step.asks if isinstance(step, Together) else (step,)
+        trouble = await purse.refusal(asks)
+        if trouble is None:
+            return None
+        failed = Failed("OverBudget", trouble.message, time.monotonic(), payload=trouble)
+        return (failed,) * len(asks) if isinstance(step, Together) else failed
 
     async def _ask_whole(self, ask: Ask) -> Answer | Failed:
         backend = self.backends[ask.model]

@@ -21,6 +21,7 @@ Kind = Literal[
     "TooLong",
     "NotCleared",
     "OverBudget",
+    "OverQuota",
     "Deadline",
     "Timeout",
     "Waking",
@@ -59,6 +60,7 @@ SHAPES: dict[Kind, Shape] = {
     "TooLong": Shape(400, _INVALID, "context_length_exceeded"),
     "NotCleared": Shape(403, "permission_error", "NotCleared"),
     "OverBudget": Shape(402, "insufficient_quota", "OverBudget"),
+    "OverQuota": Shape(429, "rate_limit_error", "OverBudget", 1),
     "RateLimited": Shape(429, "rate_limit_error", "RateLimited", 5),
     "Deadline": Shape(504, "timeout_error", "Deadline"),
     "Timeout": Shape(504, "timeout_error", "Timeout"),
@@ -73,11 +75,14 @@ SHAPES: dict[Kind, Shape] = {
 class Trouble(Exception):  # noqa: N818 - the client's trouble, not ours
     """One request cannot be answered; raised where that is found, written by the gateway."""
 
-    def __init__(self, kind: Kind, message: str, param: str | None = None) -> None:
+    def __init__(
+        self, kind: Kind, message: str, param: str | None = None, *, retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(message)
         self.kind: Kind = kind
         self.message = message
         self.param = param
+        self.retry_after_seconds = retry_after_seconds or SHAPES[kind].retry_after_seconds
 
     @property
     def shape(self) -> Shape:

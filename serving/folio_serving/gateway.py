@@ -103,6 +103,7 @@ class Gateway:
             await send({"type": f"{message['type']}.complete"})
         self._answering.close()
         self._door.close()
+        await self._answering.leave()
         self._reporter.close()
         self._fleet.close()
         await send({"type": "lifespan.shutdown.complete"})
@@ -193,8 +194,8 @@ class Gateway:
         known = path in PATHS or path == EXPLAIN_PATH
         self._metrics.requests[path if known else "other", str(shape.status)].inc()
         headers = [*self._base(request_id), _JSON, (b"x-folio-reason", trouble.kind.encode())]
-        if shape.retry_after_seconds is not None:
-            headers.append((b"retry-after", str(shape.retry_after_seconds).encode()))
+        if trouble.retry_after_seconds is not None:
+            headers.append((b"retry-after", str(trouble.retry_after_seconds).encode()))
         if shape.status == 405:
             headers.append((b"allow", b"POST" if known else b"GET, HEAD"))
         if shape.status == 401:

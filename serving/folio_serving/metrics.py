@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = b"text/plain; version=1.0.0; charset=utf-8"
@@ -100,8 +100,8 @@ class Metrics:
     def jwks_fetched(self, result: str) -> None:
         self._jwks[(result,)].inc()
 
-    def gauges(self, read: Callable[[], Iterable[GaugeMetricFamily]]) -> None:
-        """Add gauges that are computed when they are scraped."""
+    def gauges(self, read: Callable[[], Iterable[Metric]]) -> None:
+        """Add what is computed when it is scraped."""
         self.registry.register(_Scraped(read))
 
     def text(self) -> bytes:
@@ -115,8 +115,8 @@ class Metrics:
 
 
 class _Scraped(Collector):
-    def __init__(self, read: Callable[[], Iterable[GaugeMetricFamily]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         return self._read()

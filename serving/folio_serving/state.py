@@ -14,6 +14,7 @@ from folio_serving.fleet import Fleet
 from folio_serving.health import Health
 from folio_serving.http1 import ConnectError, LostError, connect
 from folio_serving.keeper import Keeper
+from folio_serving.leases import Leases
 from folio_serving.replicas import Address
 
 GATEWAY_APPLICATION = "gateway"
@@ -23,11 +24,12 @@ PEER_SECONDS = 2.0
 class Reporter:
     """Answers for one replica, and asks the others."""
 
-    def __init__(self, replica: str, keeper: Keeper, fleet: Fleet, health: Health) -> None:
+    def __init__(self, replica: str, keeper: Keeper, fleet: Fleet, health: Health, leases: Leases) -> None:
         self._replica = replica
         self._keeper = keeper
         self._fleet = fleet
         self._health = health
+        self._leases = leases
 
     def ready(self) -> bool:
         """Whether some rung of the default ladder answers now."""
@@ -44,6 +46,7 @@ class Reporter:
             candidate=candidate.table.revision if candidate is not None else None,
             rejected=self._keeper.rejected,
             models=self._health.states(active) if active is not None else (),
+            budgets=self._leases.states(),
         )
 
     async def state(self, *, own: bool) -> bytes:

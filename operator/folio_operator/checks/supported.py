@@ -19,7 +19,7 @@ INPUTS = ("Image", "Audio")
 
 
 def portfolio_fields(portfolio: Portfolio) -> Iterator[Failure]:
-    """Budgets, capture, audit, gates, canaries, redaction and exposure are not built yet."""
+    """Capture, audit, gates, canaries, redaction and exposure are not built yet."""
     spec = portfolio.resource.spec
     for field, present, fix in _portfolio_features(spec):
         if present:
@@ -45,11 +45,6 @@ def _portfolio_features(spec: ModelPortfolioSpec) -> Iterable[tuple[str, object,
             "gateway.expose",
             gateway.expose,
             "exposure is not built yet: remove expose, and write your own route",
-        ),
-        (
-            "budgets",
-            spec.budgets,
-            "budgets are not built yet: remove them; limits.maxCostPerQuery bounds a query",
         ),
         ("capture", spec.capture, "capture is not built yet: remove it"),
         ("audit", spec.audit, "audit is not built yet: remove it; the gateway logs one line a request"),

@@ -14,6 +14,7 @@ import pytest_asyncio
 from tests.integration.gateway.models import Models, Plays, serving
 
 from folio_api.table import Accept, GatewayConfig, Intent, Model, Price, Rung, Table
+from folio_serving.counter import OwnCounter
 from folio_serving.fleet import Fleet
 from folio_serving.ledger import RequestLog
 from folio_serving.process import GatewayProcess
@@ -69,6 +70,7 @@ class Portfolio:
     replicas: StaticReplicas
     client: httpx.AsyncClient
     log: io.StringIO
+    counter: OwnCounter
 
     async def apply(self, table: Table, candidate: Table | None = None) -> None:
         """Give the gateway a table; every application in it answers at the played models' port."""
@@ -103,16 +105,17 @@ async def portfolio(secrets: Secrets) -> AsyncIterator[Portfolio]:
         made.append(StaticReplicas({}, listener))
         return made[0]
 
-    log = io.StringIO()
+    log, counter = io.StringIO(), OwnCounter()
     async with serving(models) as models.port:
         fleet = Fleet(secrets, replicas)
-        process = GatewayProcess("gateway-1", fleet, RequestLog(log))
+        process = GatewayProcess("gateway-1", fleet, RequestLog(log), counter)
         transport = httpx.ASGITransport(process.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            running = Portfolio(process, models, made[0], client, log)
+            running = Portfolio(process, models, made[0], client, log, counter)
             await running.apply(SMALL_LARGE)
             process.health.close()
             yield running
+        await process.leases.close()
         fleet.close()
 
 

@@ -42,7 +42,6 @@ def bad(reason: str, where: str, fix: str, obj: str, path: str, value: Any) -> B
 STORE = {"store": {"uri": "file:///x"}}
 IN_PORTFOLIO, IN_POLICY = f"{PORTFOLIO} spec.", f"{POLICY} spec."
 BAD = [
-    bad("NotSupported", "budgets", "maxCostPerQuery", PORTFOLIO, "budgets", [{"name": "b", "scope": "Portfolio", "window": "24h", "limit": {"tokens": 9}}]),
     bad("NotSupported", "capture", "remove it", PORTFOLIO, "capture", {"sample": "0.1", **STORE}),
     bad("NotSupported", "audit", "remove it", PORTFOLIO, "audit", STORE),
     bad("NotSupported", "rollout.gates", "remove them", PORTFOLIO, "rollout.gates", [{"name": "regression"}]),

@@ -247,3 +247,17 @@ def _deployment(wanted, application: str):
 
 def _cluster_id(wanted) -> str:
     return cluster_digest(wanted.ray_service["spec"]["rayClusterConfig"])
+
+
+def test_budgets_are_rendered_in_one_unit_each_and_in_the_order_of_their_names():
+    budgets = [
+        {"name": "b", "scope": "Intent", "window": "1h", "limit": {"tokens": 5}, "onExceeded": "Cheapest"},
+        {"name": "a", "scope": "Portfolio", "window": "24h", "limit": {"usd": "0.50"}},
+    ]
+    table = rendered({PORTFOLIO: {"budgets": budgets}}).table
+    assert [(each.name, each.unit, each.limit, each.window_seconds) for each in table.budgets] == [
+        ("a", "usd", 0.5, 86_400),
+        ("b", "tokens", 5, 3600),
+    ]
+    assert [each.on_exceeded for each in table.budgets] == ["Refuse", "Cheapest"]
+    assert table.revision != rendered().table.revision

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.operator.desk import desk
+from tests.unit.operator.desk import PORTFOLIO, desk
 
-from folio_api.table import OLD_REPLICAS, GatewayState, ModelState, ReplicaState
+from folio_api.table import OLD_REPLICAS, BudgetState, GatewayState, ModelState, ReplicaState
 from folio_operator.status import last_line, status
 from folio_operator.world import Application, Observed
 
@@ -149,3 +149,42 @@ def test_an_idle_model_counts_as_ready():
 )
 def test_the_line_that_matters_is_the_last_one_at_the_margin(message: str, line: str):
     assert last_line(message) == line
+
+
+BUDGETS = [{"name": "day", "scope": "Portfolio", "window": "24h", "limit": {"requests": 9}}]
+
+
+def budget_finding(used: float, *, counted: bool = True, redis: bool = True) -> tuple[str, str]:
+    """Return truth and reason of BudgetAvailable of a portfolio of two gateway replicas."""
+    edits: dict[str, Any] = {"budgets": BUDGETS} | ({"ray.redis": {"address": "redis:6379"}} if redis else {})
+    told = [
+        ReplicaState(
+            replica=name,
+            revision=REVISION,
+            budgets=(BudgetState(name="day", unit="requests", used=spent, limit=9, counted=counted),),
+        )
+        for name, spent in (("a", 0.0), ("b", used))
+    ]
+    seen = Observed({}, GatewayState(replicas=tuple(told)))
+    finding = status(desk({PORTFOLIO: edits}), seen, REVISION).finding("BudgetAvailable")
+    return finding.status, finding.reason
+
+
+def test_a_budget_is_available_until_one_replica_says_that_it_is_spent():
+    assert budget_finding(8) == ("True", "Unspent")
+    assert budget_finding(9) == ("False", "Spent")
+
+
+def test_a_counter_that_is_silent_or_not_durable_leaves_it_unknown():
+    assert budget_finding(0, counted=False) == ("Unknown", "CounterUnreachable")
+    assert budget_finding(0, redis=False) == ("Unknown", "NotDurable")
+    assert budget_finding(9, redis=False) == ("False", "Spent")
+
+
+def test_without_budgets_nothing_is_said_of_them():
+    assert "BudgetAvailable" not in truths(observed())
+
+
+def test_unseen_budgets_are_unknown():
+    found = status(desk({PORTFOLIO: {"budgets": BUDGETS}}), Observed(), REVISION)
+    assert found.finding("BudgetAvailable").reason == "GatewayUnseen"
