@@ -58,7 +58,9 @@ def main() -> None:
         if found is None:
             console.print("There is no response matrix, so no table: `make quickstart-matrix` makes it.\n")
         else:
-            console.print(agreement_sentence(lives), "\n")
+            console.print(
+                agreement_sentence(lives, same_docs=found.about["docs"] == setup.docs_digest()), "\n"
+            )
             show_table(console, found)
         show_next_steps(console, url)
 
@@ -121,9 +123,12 @@ def right_sentence(lives: Sequence[Live]) -> str:
     return f"{sum(live.right for live in lives)} of {len(lives)} live answers are right."
 
 
-def agreement_sentence(lives: Sequence[Live]) -> str:
+def agreement_sentence(lives: Sequence[Live], *, same_docs: bool) -> str:
     agreed = sum(live.agrees for live in lives)
-    return f"{agreed} of {len(lives)} live answers are word for word those of the committed matrix."
+    said = f"{agreed} of {len(lives)} live answers are word for word those of the committed matrix."
+    if same_docs:
+        return said
+    return f"{said} docs/ has changed since it was made, so the handbook may quote other passages."
 
 
 def show_table(console: Console, found: Evidence) -> None:

@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 import portfolio
 import setup
-from analysis.matrix import Reply, save_replies
+from analysis.matrix import Reply, load_replies, save_replies
 from asking import Heard, Portfolio
 from cpu_clock import model_cpu_seconds
 from serving import served
@@ -29,6 +29,7 @@ from tasks.items import Item, Split
 
 FOLDER = Path(__file__).resolve().parent / "matrix"
 REPLIES, INTENTS, ABOUT = "replies.jsonl", "intents.json", "about.json"
+LINE_EVERY = 200
 IDLE_SECONDS = 3.0
 """How long nobody is asked before each model's turn, to learn what its processes take when idle."""
 
@@ -38,6 +39,12 @@ def main() -> None:
     parser.add_argument(
         "--full", action="store_true", help="all 3,080 test messages of Banking77, not four an intent"
     )
+    parser.add_argument(
+        "--model",
+        action="append",
+        choices=portfolio.SIGNALS,
+        help="ask this model alone and keep the other models' answers; may be said again",
+    )
     parser.add_argument("--base-url", help="a portfolio that runs already")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--out", type=Path, default=FOLDER)
@@ -46,12 +53,23 @@ def main() -> None:
     with _served(args.base_url, args.port) as url:
         client = Portfolio(url)
         intents = {item.id: client.intent(item) or portfolio.DEFAULT for item in items}
-        replies = [reply for model in portfolio.SIGNALS for reply in asked(client, model, items)]
+        replies = kept(args.out / REPLIES, args.model)
+        for model in args.model or portfolio.SIGNALS:
+            replies += asked(client, model, items)
         revision = client.revision
     args.out.mkdir(parents=True, exist_ok=True)
-    save_replies(args.out / REPLIES, replies)
+    save_replies(
+        args.out / REPLIES, sorted(replies, key=lambda reply: list(portfolio.SIGNALS).index(reply.model))
+    )
     (args.out / INTENTS).write_text(json.dumps(intents, indent=0) + "\n")
     (args.out / ABOUT).write_text(json.dumps(about(args.out, items, revision), indent=2) + "\n")
+
+
+def kept(path: Path, again: Sequence[str] | None) -> list[Reply]:
+    """Return the answers of the models that are not asked again; none where all are."""
+    return (
+        [reply for reply in load_replies(path) if reply.model not in again] if again and path.exists() else []
+    )
 
 
 def asked_items(*, full: bool) -> list[Item]:
@@ -117,6 +135,7 @@ def about(folder: Path, items: Sequence[Item], revision: str) -> dict[str, objec
         "models": {
             name: _folder_digest(setup.MODELS / name) for name in ("triage", "desk-s", "desk-l", "general")
         },
+        "docs": setup.docs_digest(),
         "cpu_seconds": "user and system time of the model's processes over its turn, less what they take "
         "when idle, shared among the items by latency",
         "usd": "an example: pricePerHour of modelportfolio.yaml",
@@ -132,8 +151,10 @@ def _idle_cpu_share(model: str) -> float:
 def _shown(items: Sequence[Item], model: str) -> Iterator[Item]:
     console = Console(stderr=True)
     if not console.is_terminal:
-        print(f"asking {model} {len(items)} items", file=sys.stderr)
-        yield from items
+        for number, item in enumerate(items):
+            if number % LINE_EVERY == 0:
+                print(f"{model}: asked {number} of {len(items)} items", file=sys.stderr, flush=True)
+            yield item
         return
     with Progress(console=console) as progress:
         yield from progress.track(items, description=model)

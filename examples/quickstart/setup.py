@@ -52,7 +52,7 @@ def _minilm(say: Say) -> None:
 
 
 def _handbook(say: Say) -> None:
-    index, digest = MODELS / "handbook", _digest(DOCS)
+    index, digest = MODELS / "handbook", docs_digest()
     marker = WORK / DOCS_DIGEST
     if index.is_dir() and marker.is_file() and marker.read_text() == digest:
         return
@@ -64,10 +64,11 @@ def _handbook(say: Say) -> None:
     say(f"indexed {summary.documents} documents of docs/ as the handbook, {summary.passages} passages")
 
 
-def _digest(folder: Path) -> str:
+def docs_digest() -> str:
+    """Return a digest of what the handbook is made of."""
     found = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        found.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    for path in sorted(path for path in DOCS.rglob("*") if path.is_file()):
+        found.update(str(path.relative_to(DOCS)).encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
 
 
