@@ -10,7 +10,9 @@ if grep ' @ ' <<<"$pins" >&2; then
     echo 'lock: the packages above were installed from a file or a URL: install them by name first' >&2
     exit 1
 fi
+# What only training needs is seldom installed: its pins stay as they are.
+kept=$(grep -E '^(accelerate|peft)==' requirements/constraints.txt | grep -vxFf <(echo "$pins") || true)
 {
     echo '# Every version that was installed together and tested, for Linux x86_64 and Python 3.11. Written by `make lock`.'
-    echo "$pins"
+    printf '%s\n%s\n' "$pins" "$kept" | grep . | LC_ALL=C sort -fu -t= -k1,1
 } >requirements/constraints.txt
