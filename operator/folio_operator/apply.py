@@ -110,14 +110,15 @@ def is_owned(child: Body, owner: Body) -> bool:
     return any(each["uid"] == uid_of(owner) for each in references)
 
 
+def with_notes(service: Manifest, notes: Mapping[str, str]) -> Manifest:
+    metadata = service["metadata"]
+    return {**service, "metadata": {**metadata, "annotations": {**metadata["annotations"], **notes}}}
+
+
 def with_origin(service: Manifest, inputs: str, installation: Installation) -> Manifest:
     """Return the RayService with what it was rendered from and by."""
-    notes = {
-        **service["metadata"]["annotations"],
-        RENDERER: f"{RENDERER_VERSION}-{digest(asdict(installation))}",
-        INPUTS_LABEL: inputs,
-    }
-    return {**service, "metadata": {**service["metadata"], "annotations": notes}}
+    renderer = f"{RENDERER_VERSION}-{digest(asdict(installation))}"
+    return with_notes(service, {RENDERER: renderer, INPUTS_LABEL: inputs})
 
 
 def is_of_older_renderer(service: Manifest, live: Body | None) -> bool:

@@ -16,6 +16,8 @@ Manifest = dict[str, Any]
 MANAGED_BY = "app.kubernetes.io/managed-by"
 PORTFOLIO_LABEL = "folio.dev/portfolio"
 ROLE_LABEL = "folio.dev/role"
+ROTATE = "folio.dev/rotate-ray-token"
+"""Annotation of a portfolio: another value wants another token for Ray, and so another cluster."""
 RENDERER = "folio.dev/renderer"
 RENDERER_VERSION = "1"
 """Raised when the same portfolio renders differently; an older object is then left alone until its spec
@@ -64,6 +66,11 @@ def _owner(portfolio: Portfolio) -> Manifest:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def rotation(portfolio: Portfolio) -> str:
+    """Return which token for Ray is wanted; the first one has no name."""
+    return portfolio.resource.metadata.annotations.get(ROTATE, "")
 
 
 def gateway_secret(portfolio: Portfolio) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -9,12 +10,17 @@ from folio_operator import checks, effective
 from folio_operator.children import Manifest
 from folio_operator.cluster import REVISION, Body, kind_of
 from folio_operator.desired import Circumstances, Desired, desired
+from folio_operator.drift import digest
 from folio_operator.gather import Gathered, deployed, groups_of, live_groups
-from folio_operator.plan import Effect, Plan, plan
+from folio_operator.groups import worker_groups
+from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, gpus_of, plan, without_counts
 from folio_operator.revisions import is_of, newest, restored
 from folio_operator.serve_config import GATEWAY
 from folio_operator.status import Finding
 from folio_operator.world import Observed, Portfolio
+
+GROUPS = "folio.dev/groups"
+"""Annotation of the RayService: digest of each worker group's pods, to know a pool that comes back."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,11 @@ class Decision:
     """None: nothing may run yet, and nothing ever did."""
     waiting: Plan | None = None
     """What needs somebody's approval first."""
+    new_cluster: bool = False
+    """The cluster is another one: neither the live order nor pools that were removed bind it."""
 
 
-def decide(gathered: Gathered, circumstances: Circumstances) -> Decision:
+def decide(gathered: Gathered) -> Decision:
     """Return what to serve; an invalid edit leaves the last good revision running."""
     portfolio = gathered.portfolio
     kept = newest(kept_revisions(gathered))
@@ -38,11 +46,38 @@ def decide(gathered: Gathered, circumstances: Circumstances) -> Decision:
     last = None if kept is None or is_of(kept, portfolio) else restored(portfolio, kept)
     if last is None or gathered.service is None:
         return Decision(accepted, portfolio)
-    todo = plan(desired(portfolio, circumstances), desired(last, circumstances))
-    approved = portfolio.resource.spec.rollout.new_cluster.approved_plan
-    if todo.effect is Effect.NEW_CLUSTER and approved != todo.id:
+    todo = planned(portfolio, last, gathered.service)
+    if todo.effect is not Effect.NEW_CLUSTER:
+        return Decision(accepted, portfolio)
+    if portfolio.resource.spec.rollout.new_cluster.approved_plan != todo.id:
         return Decision(accepted, last, todo)
-    return Decision(accepted, portfolio)
+    return Decision(accepted, portfolio, new_cluster=True)
+
+
+def planned(portfolio: Portfolio, last: Portfolio, service: Body) -> Plan:
+    """Return what it takes to come from what serves to what is wanted."""
+    found = plan(desired(portfolio, PLANNED), desired(last, PLANNED))
+    removed_once = {group.name for group in live_groups(service, None)} - set(group_digests(last, None))
+    wanted, written = group_digests(portfolio, None), group_digests(last, service)
+    changes = [
+        Change(Effect.NEW_CLUSTER, f"pool {name}", f"comes back with other pods: {SECOND_CLUSTER}")
+        for name in sorted(removed_once & set(wanted))
+        if wanted[name] != written.get(name)
+    ]
+    if not changes:
+        return found
+    gpus = gpus_of(desired(portfolio, PLANNED).ray_service["spec"]["rayClusterConfig"])
+    return replace(found, changes=(*found.changes, *changes), extra_gpus=gpus)
+
+
+def group_digests(portfolio: Portfolio, service: Body | None) -> dict[str, str]:
+    """Return a digest of each worker group's pods: of the portfolio's own, and of those that a live
+    RayService keeps empty since their pool was removed.
+    """
+    notes = ((service or {}).get("metadata") or {}).get("annotations") or {}
+    kept = json.loads(notes.get(GROUPS, "{}"))
+    own = worker_groups(portfolio, PLANNED.installation)
+    return {**kept, **{group["groupName"]: digest(without_counts(group)) for group in own}}
 
 
 def _refused(gathered: Gathered) -> Finding | None:

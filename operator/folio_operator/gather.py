@@ -82,7 +82,10 @@ class Gatherer:
         parsed = self.parse(body)
         if not isinstance(parsed.resource, ModelPortfolio):
             return _unreadable("ModelPortfolio", key_of(body), parsed)
-        portfolio, problems = self._portfolio(parsed.resource)
+        resource = _with_notes(
+            parsed.resource, {name: str(text) for name, text in _annotations(body).items()}
+        )
+        portfolio, problems = self._portfolio(resource)
         self.reader.refresh(portfolio.key, str(_annotations(body).get(REFRESH, "")), referenced(portfolio))
         files = await self.files(portfolio)
         keys = {key.name: frozenset(found) for (kind, key), found in files.items() if kind is SECRET}
@@ -255,6 +258,14 @@ def _message(status: Mapping[str, Any]) -> str:
 
 def _annotations(body: Body) -> Mapping[str, Any]:
     return body["metadata"].get("annotations") or {}
+
+
+def _with_notes(resource: ModelPortfolio, notes: dict[str, str]) -> ModelPortfolio:
+    """Return the portfolio under its present annotations: an edit of these is no new generation."""
+    if resource.metadata.annotations == notes:
+        return resource
+    metadata = resource.metadata.model_copy(update={"annotations": notes})
+    return resource.model_copy(update={"metadata": metadata})
 
 
 def _unreadable(kind: str, key: Key, parsed: Parsed) -> Problem:

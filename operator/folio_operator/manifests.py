@@ -13,11 +13,13 @@ from folio_operator.children import (
     RENDERER,
     RENDERER_VERSION,
     ROLE_LABEL,
+    ROTATE,
     Installation,
     Manifest,
     labels,
     metadata,
     ray_token_secret,
+    rotation,
 )
 from folio_operator.groups import LiveGroup, worker_groups
 from folio_operator.world import Portfolio
@@ -107,7 +109,10 @@ def _head(portfolio: Portfolio, installation: Installation) -> Manifest:
     resources = effective.written_or(ray.head.resources, effective.HEAD_RESOURCES)
     container = pods.ray_container("ray-head", image, resources, with_secrets=False, ports=HEAD_PORTS)
     template = pods.pod_template(
-        container, pod_labels={**labels(portfolio), ROLE_LABEL: "head"}, over=ray.head.pod_template
+        container,
+        pod_labels={**labels(portfolio), ROLE_LABEL: "head"},
+        pod_notes={ROTATE: rotation(portfolio)} if rotation(portfolio) else {},
+        over=ray.head.pod_template,
     )
     return {
         "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104

@@ -14,8 +14,8 @@ from typing import Any
 
 from folio_api.table import Table
 from folio_operator import effective
-from folio_operator.children import Manifest
-from folio_operator.desired import Desired
+from folio_operator.children import Installation, Manifest
+from folio_operator.desired import Circumstances, Desired
 from folio_operator.serve_config import GATEWAY
 
 HEAVY_OPTIONS = (
@@ -69,6 +69,12 @@ class Plan:
         return max((change.effect for change in self.changes), default=Effect.IN_PLACE)
 
 
+PLANNED = Circumstances(installation=Installation(serving_image="-", ray_version="-"))
+"""What plans are rendered for, by the operator and by `folio plan`: an identifier must be the same for both,
+and what an installation decides is not part of an edit.
+"""
+
+
 def plan(wanted: Desired, running: Desired | None) -> Plan:
     """Return what it takes to come from `running` to `wanted`; with nothing running, everything is new."""
     cluster = _cluster(wanted)
@@ -109,8 +115,14 @@ def _cluster(rendered: Desired) -> Manifest:
 
 
 def _without_counts(cluster: Manifest) -> Manifest:
-    groups = [_without(group, GROUP_COUNTS) for group in cluster["workerGroupSpecs"]]
+    groups = [without_counts(group) for group in cluster["workerGroupSpecs"]]
+    groups.sort(key=lambda group: str(group["groupName"]))
     return {**cluster, "workerGroupSpecs": groups}
+
+
+def without_counts(group: Manifest) -> Manifest:
+    """Return what makes a worker group another one to KubeRay when it changes."""
+    return _without(group, GROUP_COUNTS)
 
 
 def _without(mapping: Mapping[str, Any], keys: Iterable[str]) -> Manifest:

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 from folio_api.meta import Key
 from folio_api.spec import INTERNAL_TOKEN_FILE, secret_file
-from folio_operator.children import Manifest, gateway_secret, metadata, models_secret, ray_token_secret
+from folio_operator.children import (
+    ROTATE,
+    Manifest,
+    gateway_secret,
+    metadata,
+    models_secret,
+    ray_token_secret,
+    rotation,
+)
 from folio_operator.cluster import CONFIG_MAP, SECRET, Body, Kind
 from folio_operator.copies import Reader as Mounter
 from folio_operator.copies import copies
@@ -42,12 +50,20 @@ def pod_secrets(
     token = internal_token(existing.get(gateway)) or mint()
     shared = {INTERNAL_TOKEN_FILE: token.encode()}
     held = existing.get(ray)
-    ray_token = (values(held).get(RAY_TOKEN_KEY) if held else None) or mint().encode()
+    rotated = {ROTATE: rotation(portfolio)} if rotation(portfolio) else None
+    ray_token = _kept_ray_token(portfolio, held) or mint().encode()
     return (
         _secret(portfolio, gateway, {**shared, **_copied(portfolio, files, "gateway")}),
         _secret(portfolio, models, {**shared, **_copied(portfolio, files, "models")}),
-        _secret(portfolio, ray, {RAY_TOKEN_KEY: ray_token}),
+        _secret(portfolio, ray, {RAY_TOKEN_KEY: ray_token}, rotated),
     )
+
+
+def _kept_ray_token(portfolio: Portfolio, held: Body | None) -> bytes | None:
+    """Return the token that is there, unless another one was asked for since."""
+    if held is None or (held["metadata"].get("annotations") or {}).get(ROTATE, "") != rotation(portfolio):
+        return None
+    return values(held).get(RAY_TOKEN_KEY)
 
 
 def _copied(portfolio: Portfolio, files: Files, mounter: Mounter) -> dict[str, bytes]:
@@ -70,12 +86,14 @@ def _certificates(portfolio: Portfolio, files: Files) -> Iterator[tuple[str, byt
             yield secret_file(name, key), held[key]
 
 
-def _secret(portfolio: Portfolio, name: str, content: Mapping[str, bytes]) -> Manifest:
+def _secret(
+    portfolio: Portfolio, name: str, content: Mapping[str, bytes], notes: Mapping[str, str] | None = None
+) -> Manifest:
     data = {key: base64.b64encode(value).decode() for key, value in sorted(content.items())}
     return {
         "apiVersion": SECRET.api_version,
         "kind": SECRET.name,
-        "metadata": metadata(portfolio, name),
+        "metadata": metadata(portfolio, name, notes),
         "type": "Opaque",
         "data": data,
     }

@@ -34,10 +34,11 @@ def pod_template(
     volumes: Sequence[Volume] = (),
     secret: str | None = None,
     over: Mapping[str, Any],
+    pod_notes: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Return a restricted pod around one container, with the user's partial template merged over it."""
     ours = {
-        "metadata": {"labels": dict(pod_labels)},
+        "metadata": {"labels": dict(pod_labels), **({"annotations": dict(pod_notes)} if pod_notes else {})},
         "spec": {
             "automountServiceAccountToken": False,
             "securityContext": {

@@ -5,6 +5,7 @@ Expected trouble ends in a condition; an API server that is down or busy raises,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -16,6 +17,7 @@ from folio_operator.apply import (
     NameConflictError,
     is_of_older_renderer,
     refusal,
+    with_notes,
     with_origin,
 )
 from folio_operator.children import Manifest, gateway_secret, models_secret, ray_token_secret
@@ -29,12 +31,14 @@ from folio_operator.cluster import (
     Body,
 )
 from folio_operator.decide import (
+    GROUPS,
     Decision,
     applications,
     bounds_patch,
     circumstances_of,
     current_nonces,
     decide,
+    group_digests,
     kept_revisions,
 )
 from folio_operator.desired import Circumstances, Desired, desired
@@ -134,7 +138,7 @@ class Reconciler:
     async def _suspend(self, body: Body, gathered: Gathered) -> float | None:
         """Free what costs money, and keep everything that people or clients know."""
         waiting = await self._leave(body)
-        decision = decide(gathered, circumstances_of(gathered, self.base))
+        decision = decide(gathered)
         await self.reporter.portfolio(body, suspended(gathered, decision, waiting))
         return self.rhythm.leaving if waiting else None
 
@@ -147,7 +151,7 @@ class Reconciler:
             return Finding("Programmed", "False", *refusal(error))
 
     async def _serve(self, body: Body, gathered: Gathered) -> float | None:
-        decision = decide(gathered, circumstances_of(gathered, self.base))
+        decision = decide(gathered)
         seen = self._look(gathered)
         again, retry_seconds = self.patience.due(gathered.portfolio.key, seen.applications, self.monotonic())
         trouble = None
@@ -209,11 +213,11 @@ class Reconciler:
         serving: Portfolio,
         again: dict[str, Application],
     ) -> None:
-        wanted = self._wanted(gathered, serving, again)
+        wanted = self._wanted(gathered, decision, serving, again)
         await self._apply_secrets(body, gathered, serving)
         for manifest in wanted.manifests:
             if manifest["kind"] == RAY_SERVICE.name:
-                await self._apply_service(body, gathered, serving, manifest)
+                await self._apply_service(body, gathered, decision, manifest)
             else:
                 await self.applier.apply(body, manifest)
         if operations := bounds_patch(wanted, gathered.ray_cluster):
@@ -223,10 +227,12 @@ class Reconciler:
             await self._keep(body, gathered, serving)
         await self.applier.prune(body, gathered.children, wanted.manifests)
 
-    def _wanted(self, gathered: Gathered, serving: Portfolio, again: dict[str, Application]) -> Desired:
+    def _wanted(
+        self, gathered: Gathered, decision: Decision, serving: Portfolio, again: dict[str, Application]
+    ) -> Desired:
         nonces = current_nonces(serving, gathered.service)
         circumstances = replace(
-            circumstances_of(gathered, self.base),
+            self.base if decision.new_cluster else circumstances_of(gathered, self.base),
             nonces=retried(nonces, serving.members, again),
             applications=applications(gathered.service, observed(gathered.service, None)),
         )
@@ -244,9 +250,14 @@ class Reconciler:
             await self.applier.apply(body, manifest)
 
     async def _apply_service(
-        self, body: Body, gathered: Gathered, serving: Portfolio, manifest: Manifest
+        self, body: Body, gathered: Gathered, decision: Decision, manifest: Manifest
     ) -> None:
+        serving = decision.serving
+        assert serving is not None
+        before = None if decision.new_cluster else gathered.service
+        groups = json.dumps(group_digests(serving, before), sort_keys=True)
         service = with_origin(manifest, inputs_digest(serving), self.base.installation)
+        service = with_notes(service, {GROUPS: groups})
         leaving = gathered.service is not None and gathered.service["metadata"].get("deletionTimestamp")
         if not leaving and not is_of_older_renderer(service, gathered.service):
             await self.applier.apply(body, service)

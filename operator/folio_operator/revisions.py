@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from folio_api.meta import ObjectMeta
 from folio_api.model import SpecialistModel
 from folio_api.parse import parse
 from folio_api.policy import RoutingPolicy
 from folio_api.portfolio import ModelPortfolio
-from folio_operator.children import Manifest, metadata
+from folio_operator.children import ROTATE, Manifest, metadata
 from folio_operator.cluster import REVISION, Body
 from folio_operator.drift import digest
 from folio_operator.world import Portfolio
@@ -73,8 +74,14 @@ def restored(portfolio: Portfolio, kept: Body | None) -> Portfolio | None:
     models = {each.key.name: each for each in documents if isinstance(each, SpecialistModel)}
     if None in documents or not policies or not portfolios:
         return None
-    resource = portfolios[0].model_copy(update={"metadata": portfolio.resource.metadata})
+    resource = portfolios[0].model_copy(update={"metadata": _metadata(portfolio, portfolios[0])})
     return replace(portfolio, resource=resource, policy=policies[0], specialists=models)
+
+
+def _metadata(now: Portfolio, kept: ModelPortfolio) -> ObjectMeta:
+    """Return the metadata that the portfolio has now, but for the annotation that is part of its inputs."""
+    notes = {key: value for key, value in now.resource.metadata.annotations.items() if key != ROTATE}
+    return now.resource.metadata.model_copy(update={"annotations": {**notes, **kept.metadata.annotations}})
 
 
 def _data(portfolio: Portfolio) -> Manifest:
@@ -87,7 +94,9 @@ def _data(portfolio: Portfolio) -> Manifest:
 
 def _written(resource: ModelPortfolio | RoutingPolicy | SpecialistModel) -> Manifest:
     spec = resource.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    name = {"name": resource.key.name, "namespace": resource.key.namespace}
+    name: Manifest = {"name": resource.key.name, "namespace": resource.key.namespace}
+    if ROTATE in resource.metadata.annotations:
+        name["annotations"] = {ROTATE: resource.metadata.annotations[ROTATE]}
     return {
         "apiVersion": resource.api_version,
         "kind": type(resource).__name__,

@@ -42,7 +42,7 @@ def plan(
     accepted = inputs.checked(given, with_secrets=False)
     running = None if against else _applied(StateDir.of(given.name, state_dir))
     before = _files(against, given.name) if against else running
-    here = LOCAL if running else Circumstances()
+    here = LOCAL if running else plans.PLANNED
     found = plans.plan(desired(accepted, here), before)
     if output is show.Output.JSON:
         show.print_json(show.plan_json(found))
@@ -53,7 +53,7 @@ def plan(
 
 def _files(against: list[Path], name: str) -> Desired:
     given = inputs.read(against, name)
-    return desired(inputs.checked(given, with_secrets=False), Circumstances())
+    return desired(inputs.checked(given, with_secrets=False), plans.PLANNED)
 
 
 def _applied(state: StateDir) -> Desired | None:
