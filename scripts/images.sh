@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# images.sh operator|serving...: builds images with docker or buildah, else with CLUSTER_DIR/image, which gives them to the
-# cluster's nodes too. SERVING_ENGINE is the serving image's engine, IMAGE_REGISTRY what stands before the names.
+# images.sh operator|serving...: builds images with docker, or CLUSTER_DIR/image, or buildah. Where KUBECONFIG names a cluster
+# of kind or of CLUSTER_DIR, its nodes get them too. SERVING_ENGINE is the serving image's engine, IMAGE_REGISTRY what stands
+# before the names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,13 +11,23 @@ REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
 die() { printf 'images: %s\n' "$*" >&2; exit 1; }
 
+give_to_kind() { # IMAGE
+    local context
+    [ -n "${KUBECONFIG-}" ] && command -v kind >/dev/null || return 0
+    context=$(kubectl config current-context)
+    [[ $context != kind-* ]] || kind load docker-image "$1" --name "${context#kind-}"
+}
+
 build() { # NAME:TAG DOCKERFILE OPTION...
     local image=$1 file=$2
     shift 2
     if command -v docker >/dev/null; then
         docker build -f "$file" -t "$image" "$@" .
+        give_to_kind "$image"
     elif [ -x "${CLUSTER_DIR-}/image" ]; then
-        "$CLUSTER_DIR/image" "$image" "$file" . "$@"
+        local load=(--no-load)
+        [ -z "${KUBECONFIG-}" ] || load=()
+        "$CLUSTER_DIR/image" "${load[@]}" "$image" "$file" . "$@"
     elif command -v buildah >/dev/null; then
         buildah bud --layers -f "$file" -t "$image" "$@" .
     else
