@@ -54,6 +54,11 @@ class Reader:
             self._looks[kind, key] = look
         return look.body
 
+    def known(self, kind: Kind, key: Key) -> Body | None:
+        """Return what the last look found, without another."""
+        look = self._looks.get((kind, key))
+        return look.body if look else None
+
     def wrote(self, kind: Kind, key: Key, body: Body) -> None:
         """Take note of our own write, which is as good as a look."""
         self._looks[kind, key] = self._next(body, None)

@@ -44,13 +44,22 @@ from folio_operator.decide import (
 from folio_operator.desired import Circumstances, Desired, desired
 from folio_operator.findings import is_converged, leaving, report, suspended
 from folio_operator.gateways import Gateways
-from folio_operator.gather import Gathered, Gatherer, Problem, gateway_trouble, has_gateway, observed
+from folio_operator.gather import (
+    Gathered,
+    Gatherer,
+    Problem,
+    gateway_trouble,
+    has_gateway,
+    observed,
+    referenced,
+)
 from folio_operator.giving_up import Lateness, Patience
 from folio_operator.kuberay import is_untouched
 from folio_operator.leaving import Leaver
 from folio_operator.obstacles import Deaths, gpus, obstacles
 from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
 from folio_operator.reports import Report
+from folio_operator.resting import Rest, looked
 from folio_operator.retry import retried
 from folio_operator.revisions import inputs_digest, outlived, revision
 from folio_operator.status import Finding, absent
@@ -94,6 +103,7 @@ class Reconciler:
     patience: Patience = field(default_factory=Patience)
     lateness: Lateness = field(default_factory=Lateness)
     deaths: Deaths = field(default_factory=Deaths)
+    _rests: dict[Key, Rest] = field(default_factory=dict)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass; return the seconds until the next, None where an event will tell."""
@@ -103,6 +113,9 @@ class Reconciler:
             return None
         if body["metadata"].get("deletionTimestamp"):
             return await self._see_off(key, body)
+        rest = self._rests.get(key)
+        if rest is not None and await self._is_at_rest(key, rest):
+            return rest.after
         gathered = await self._gather(body)
         if isinstance(gathered, Problem):
             await self.reporter.portfolio(body, _unreadable(key, gathered))
@@ -121,6 +134,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         """A portfolio is gone: its children go by their owner reference."""
+        self._rests.pop(key, None)
         self.patience.forget(key)
         self.lateness.forget(key)
         self.leaver.kuberay.forget(key)
@@ -150,7 +164,34 @@ class Reconciler:
                 raise
             return Finding("Programmed", "False", *refusal(error))
 
+    async def _is_at_rest(self, key: Key, rest: Rest) -> bool:
+        """Return whether nothing that the last pass looked at is another, and nothing is due."""
+        if self.monotonic() >= rest.until:
+            return False
+        store, reader = self.applier.store, self.gatherer.reader
+        if rest.versions != rest.looked.versions(store, reader):
+            return False
+        return await self._ask_gateway(key, rest.looked.gateway_secret) == rest.gateway
+
     async def _serve(self, body: Body, gathered: Gathered) -> float | None:
+        """Run a pass, and remember it where it changed nothing."""
+        key, store, reader = gathered.portfolio.key, self.applier.store, self.gatherer.reader
+        seen = looked(gathered.portfolio, tuple(referenced(gathered.portfolio)))
+        before = seen.versions(store, reader)
+        gateway, due, poll = await self._pass(body, gathered)
+        after = min((each for each in (due, poll) if each is not None), default=None)
+        if before == seen.versions(store, reader) and has_gateway(gathered.service):
+            waits = [reader.seconds_until_due(*each) for each in seen.own_secrets]
+            until = self.monotonic() + min([*waits, *([due] if due is not None else [])])
+            self._rests[key] = Rest(seen, before, gateway, until, after)
+        else:
+            self._rests.pop(key, None)
+        return after
+
+    async def _pass(
+        self, body: Body, gathered: Gathered
+    ) -> tuple[GatewayState | None, float | None, float | None]:
+        """Return what the gateway said, and in how many seconds something is due and it is asked again."""
         decision = decide(gathered)
         seen = self._look(gathered)
         again, retry_seconds = self.patience.due(gathered.portfolio.key, seen.applications, self.monotonic())
@@ -158,12 +199,15 @@ class Reconciler:
         if decision.serving is not None:
             trouble = await self._apply(body, gathered, decision, again)
         trouble = trouble or await self._neglected(body, gathered)
-        seen = replace(seen, gateway=await self._ask_gateway(gathered))
+        key = gathered.portfolio.key
+        secret = Key(key.namespace, gateway_secret(gathered.portfolio))
+        seen = replace(seen, gateway=await self._ask_gateway(key, secret))
         pods = self.applier.store.children(gathered.portfolio.key, (POD,))
         found = replace(report(gathered, decision, seen, trouble), gpus=gpus(pods))
         self.lateness.note(found.key, found.models, self.monotonic())
         await self.reporter.portfolio(body, found)
-        return self._next_seconds(gathered, found, trouble, retry_seconds)
+        due = self._due_seconds(gathered, trouble, retry_seconds)
+        return seen.gateway, due, self._poll_seconds(gathered, found)
 
     def _look(self, gathered: Gathered) -> Observed:
         """Return what Serve said through KubeRay, and what keeps pods from running."""
@@ -271,19 +315,23 @@ class Reconciler:
         for old in outlived([stored, *others], serving.resource.spec.rollout.revision_history_limit + 1):
             await self.applier.delete(old)
 
-    async def _ask_gateway(self, gathered: Gathered) -> GatewayState | None:
-        if not has_gateway(gathered.service):
+    async def _ask_gateway(self, key: Key, secret: Key) -> GatewayState | None:
+        if not has_gateway(self.applier.store.get(RAY_SERVICE, key)):
             return None
-        key = gathered.portfolio.key
-        secret = await self.gatherer.reader.read(
-            SECRET, Key(key.namespace, gateway_secret(gathered.portfolio))
-        )
-        token = internal_token(secret)
+        token = internal_token(await self.gatherer.reader.read(SECRET, secret))
         return await self.gateways.state(key, token) if token else None
 
-    def _next_seconds(
-        self, gathered: Gathered, found: Report, trouble: Finding | None, retry_seconds: float | None
+    def _poll_seconds(self, gathered: Gathered, found: Report) -> float | None:
+        """Return when to ask the gateway again, of whom no event tells."""
+        if has_gateway(gathered.service):
+            return self.rhythm.converged if is_converged(found) else self.rhythm.converging
+        exists = self.applier.store.get(RAY_SERVICE, gathered.portfolio.key) is not None
+        return self.rhythm.converged if exists else None
+
+    def _due_seconds(
+        self, gathered: Gathered, trouble: Finding | None, retry_seconds: float | None
     ) -> float | None:
+        """Return when to look again even if nobody says anything new."""
         waits: list[float | None] = [retry_seconds, self.gatherer.seconds_until_due(gathered.portfolio)]
         if trouble is not None:
             waits.append(self.rhythm.refused)
@@ -293,10 +341,6 @@ class Reconciler:
         now = self.monotonic()
         waits.append(self.deaths.seconds_until_over(gathered.portfolio.key, now))
         waits.append(self.lateness.seconds_until_due(gathered.portfolio, now))
-        if service is not None and not has_gateway(gathered.service):
-            waits.append(self.rhythm.converged)
-        if has_gateway(gathered.service):
-            waits.append(self.rhythm.converged if is_converged(found) else self.rhythm.converging)
         finite = [each for each in waits if each is not None and each != float("inf")]
         return max(min(finite), 0.0) if finite else None
 

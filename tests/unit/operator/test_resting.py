@@ -1,0 +1,107 @@
+"""A portfolio at rest costs next to nothing, and is looked at whole again as soon as anything about it is another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.unit.operator.desk import POLICY
+from tests.unit.operator.shell import DESK, Shell
+
+from folio_api.meta import Key
+from folio_operator import cluster as kinds
+from folio_operator import reconcile
+
+POLLS = 100
+MOST_POLL_SECONDS = 0.001
+
+
+@pytest.fixture
+def decisions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every decision that is taken: one a whole pass."""
+    taken: list[Any] = []
+    decide = reconcile.decide
+
+    def counted(gathered: Any) -> Any:
+        taken.append(gathered)
+        return decide(gathered)
+
+    monkeypatch.setattr(reconcile, "decide", counted)
+    return taken
+
+
+async def test_a_poll_at_rest_costs_well_under_a_millisecond(settled: Shell, decisions: list[Any]):
+    await settled.pass_over()
+    decisions.clear()
+    asked, began = len(settled.gateways.asked), time.process_time()
+    for _ in range(POLLS):
+        assert await settled.pass_over() == 30.0
+    took = (time.process_time() - began) / POLLS
+
+    assert decisions == []
+    assert len(settled.gateways.asked) - asked == POLLS
+    assert took < MOST_POLL_SECONDS
+    assert settled.cluster.writes == settled.cluster.reads == []
+
+
+def _edit_policy(shell: Shell) -> None:
+    shell.write({POLICY: {"limits.deadline": "20s"}})
+
+
+def _drift(shell: Shell) -> None:
+    shell.cluster.edit(kinds.NETWORK_POLICY, Key("bank", "desk-ray"), "spec.policyTypes", [])
+
+
+def _annotate(shell: Shell) -> None:
+    shell.cluster.edit(kinds.PORTFOLIO, DESK, "metadata.annotations", {"folio.dev/refresh": "1"})
+
+
+def _lose_a_child(shell: Shell) -> None:
+    shell.cluster.remove(kinds.NETWORK_POLICY, Key("bank", "desk-ray"))
+
+
+def _scale(shell: Shell) -> None:
+    shell.cluster.edit(kinds.RAY_CLUSTER, Key("bank", "desk-x"), "spec.workerGroupSpecs.1.maxReplicas", 1)
+
+
+def _serve_fails(shell: Shell) -> None:
+    shell.serve_runs("gateway", triage="RuntimeError: gone")
+
+
+def _gateway_changes(shell: Shell) -> None:
+    shell.gateway_says(shell.wanted_revision(), triage="Loading")
+
+
+def _time_passes(shell: Shell) -> None:
+    """Secrets are due to be read again."""
+    shell.clock.seconds += 900
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_edit_policy, _drift, _annotate, _lose_a_child, _scale, _serve_fails, _gateway_changes, _time_passes],
+)
+async def test_any_change_ends_the_rest(
+    settled: Shell, decisions: list[Any], change: Callable[[Shell], None]
+):
+    await settled.pass_over()
+    decisions.clear()
+    await settled.pass_over()
+    assert decisions == []
+
+    change(settled)
+    await settled.pass_over()
+    assert len(decisions) == 1
+
+
+async def test_a_secret_that_another_portfolio_found_changed_ends_the_rest(
+    settled: Shell, decisions: list[Any]
+):
+    await settled.pass_over()
+    settled.cluster.edit(kinds.SECRET, Key("bank", "frontier"), "data.token", "bmV3")
+    settled.reader.wrote(kinds.SECRET, Key("bank", "frontier"), settled.cluster.one(kinds.SECRET, "frontier"))
+    await settled.pass_over()
+
+    assert settled.secret("desk-gateway")["frontier.token"] == "bmV3"
