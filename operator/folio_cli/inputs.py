@@ -35,11 +35,21 @@ class Given:
 
 def read(files: Iterable[Path], name: str | None = None, environ: Mapping[str, str] | None = None) -> Given:
     """Return the portfolio in these files, or raise UsageProblem with every error of every file."""
-    loaded = load(files)
-    if loaded.errors:
-        count = len(loaded.errors)
+    return given(loaded(files), name, environ)
+
+
+def loaded(files: Iterable[Path]) -> Loaded:
+    """Return all that the files hold, or raise UsageProblem with every error of every file."""
+    found = load(files)
+    if found.errors:
+        count = len(found.errors)
         title = f"{count} error{'s' if count > 1 else ''} in the files"
-        raise UsageProblem(title, [str(error) for error in loaded.errors])
+        raise UsageProblem(title, [str(error) for error in found.errors])
+    return found
+
+
+def given(loaded: Loaded, name: str | None = None, environ: Mapping[str, str] | None = None) -> Given:
+    """Return the portfolio that is meant, with what it refers to."""
     resource = _chosen(tuple(loaded.portfolios.values()), name)
     portfolio = gather(resource, loaded.policies.values(), loaded.models.values())
     return Given(portfolio, loaded, os.environ if environ is None else environ)

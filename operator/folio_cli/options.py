@@ -39,6 +39,20 @@ ApiKey = Annotated[
     typer.Option("--api-key", envvar="FOLIO_API_KEY", help="Key or token, where the gateway wants one."),
 ]
 
+Context = Annotated[
+    str | None,
+    typer.Option("--context", help="Context of the kubeconfig: the portfolio of a cluster is meant."),
+]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace", "-n", help="Namespace of the cluster; the files' or the context's by default."
+    ),
+]
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig of the cluster; as kubectl's by default.")
+]
+
 
 def money(text: str) -> Decimal:
     """Return an amount in USD."""

@@ -1,0 +1,149 @@
+"""`folio plan` and `folio status` of a cluster: what they make of what a namespace holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.operator.desk import GENERAL, POLICY, PORTFOLIO, Edits, edited
+from tests.unit.operator.shell import DESK, GHOST, Shell
+
+from folio_api.load import Text, load
+from folio_cli.cluster import planning, reading, telling
+from folio_cli.exits import Problem, UsageProblem
+from folio_cli.main import run
+from folio_operator import cluster as kinds
+from folio_operator.children import ROTATE
+from folio_operator.plan import Effect, Plan
+
+
+@pytest.fixture
+async def settled() -> Shell:
+    shell = Shell().with_key()
+    await shell.settle()
+    return shell
+
+
+async def held(shell: Shell) -> reading.Held:
+    return await reading.held(shell.cluster, "bank")
+
+
+async def planned(shell: Shell, text: str, name: str | None = None) -> Plan:
+    return planning.plan_against(await held(shell), load([Text("f.yaml", text)]), name)
+
+
+def only(text: str, kind: str) -> str:
+    return "\n---\n".join(each for each in text.split("\n---\n") if f"kind: {kind}" in each)
+
+
+@pytest.mark.parametrize(
+    ("edits", "effect"),
+    [
+        ({}, Effect.IN_PLACE),
+        ({POLICY: {"limits.deadline": "20s"}}, Effect.IN_PLACE),
+        ({GENERAL: {"vllm.engineArgs.max_num_seqs": 64}}, Effect.RESTARTS_MODEL),
+        ({PORTFOLIO: {"pools.0.image": "registry/other:1"}}, Effect.NEW_CLUSTER),
+    ],
+)
+async def test_the_files_are_compared_with_what_serves(settled: Shell, edits: Edits, effect: Effect):
+    assert (await planned(settled, edited(edits))).effect is effect
+
+
+async def test_the_id_is_the_one_that_the_operator_waits_for(settled: Shell):
+    edit = {PORTFOLIO: {"ray.image": "registry/folio:2"}}
+    found = await planned(settled, edited(edit))
+    settled.write(edit)
+    await settled.pass_over()
+
+    assert settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]["id"] == found.id
+
+
+async def test_files_may_hold_the_policy_alone(settled: Shell):
+    policy = only(edited({POLICY: {"limits.deadline": "20s"}}), "RoutingPolicy")
+    found = await planned(settled, policy)
+    assert [each.subject for each in found.changes] == ["policy"]
+
+
+async def test_what_the_cluster_would_refuse_is_refused(settled: Shell):
+    with pytest.raises(UsageProblem) as problem:
+        await planned(settled, only(edited(GHOST), "RoutingPolicy"))
+    assert "UnknownRung" in problem.value.lines[0]
+
+
+async def test_a_portfolio_that_does_not_serve_yet_is_new():
+    shell = Shell()
+    found = await planned(shell, edited({}))
+    assert found.effect is Effect.NEW_CLUSTER
+    assert found.changes[0].message == "nothing runs yet: everything is started"
+
+
+async def test_a_rotation_that_was_asked_for_is_not_taken_back_by_files_that_do_not_name_it(settled: Shell):
+    settled.cluster.edit(kinds.PORTFOLIO, DESK, "metadata.annotations", {ROTATE: "1"})
+    assert (await planned(settled, edited({}))).effect is Effect.NEW_CLUSTER
+
+
+async def test_files_of_another_namespace_are_refused(settled: Shell):
+    other = edited({}).replace("namespace: bank", "namespace: shop")
+    with pytest.raises(UsageProblem, match="the files name namespace shop, the command bank"):
+        await planned(settled, other)
+
+
+async def test_status_tells_what_the_operator_wrote(settled: Shell):
+    settled.gateway_says(settled.wanted_revision(), triage="Loading")
+    await settled.pass_over()
+    desk = telling.chosen(await held(settled), None)
+
+    assert telling.is_ready(desk)
+    first = next(telling.lines(desk))
+    assert (
+        first == f"portfolio bank/desk at http://desk.bank.svc:8000/v1, revision {settled.wanted_revision()}"
+    )
+    assert any(
+        line.startswith("ModelsReady: False Loading: triage is Loading") for line in telling.conditions(desk)
+    )
+    shown = json.loads(json.dumps(telling.as_json(desk)))
+    assert (shown["name"], shown["modelsReady"]) == ("desk", "5/6")
+    assert telling.models(desk).row_count == 6
+
+
+async def test_status_names_the_plan_that_waits(settled: Shell):
+    settled.write({PORTFOLIO: {"ray.image": "registry/folio:2"}})
+    await settled.pass_over()
+    desk = telling.chosen(await held(settled), "desk")
+    assert any(line.startswith("waits for approval of plan ") for line in telling.lines(desk))
+
+
+async def test_a_portfolio_that_is_not_there_is_a_problem(settled: Shell):
+    with pytest.raises(Problem, match="has no ModelPortfolio other"):
+        telling.chosen(await held(settled), "other")
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["plan", "-f", "x"]])
+def test_a_context_that_is_not_there_is_named(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+):
+    kubeconfig: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path = tmp_path / "config"
+    path.write_text(json.dumps(kubeconfig))
+    files = tmp_path / "desk.yaml"
+    files.write_text(edited({}))
+    given = [str(files) if each == "x" else each for each in arguments]
+
+    assert run([*given, "--kubeconfig", str(path), "--context", "there"]) == 64
+    assert "there is no context there" in capsys.readouterr().err
+
+
+def test_the_plugin_always_means_a_cluster(monkeypatch: pytest.MonkeyPatch):
+    assert reading.where(None, None, None) is None
+    assert reading.where(None, "bank", None) == reading.Where(namespace="bank")
+    monkeypatch.setattr("sys.argv", ["/usr/local/bin/kubectl-folio"])
+    assert reading.where(None, None, None) == reading.Where()
