@@ -189,8 +189,8 @@ class ModelPortfolioStatus(Part):
     models_ready: Annotated[str, Field(max_length=16)] | None = None
     """Models that are Ready or Idle of all, as 3/4."""
     conditions: Conditions = ()
-    """Accepted, Programmed, ModelsReady, GatewayReady, EvaluationPassed, BudgetAvailable, Ready, Reconciling,
-    Stalled."""
+    """Accepted, Programmed, ModelsReady, GatewayReady, EvaluationPassed, BudgetAvailable, Exposed, Ready,
+    Reconciling, Stalled."""
     models: Annotated[tuple[ModelState, ...], Field(max_length=64), list_map()] = ()
     """How each model fares."""
     measured: Measured | None = None

@@ -11,6 +11,7 @@ from folio_operator.children import RENDERER, RENDERER_VERSION, Installation, Ma
 from folio_operator.cluster import (
     DISRUPTION_BUDGET,
     NETWORK_POLICY,
+    OPTIONAL,
     RAY_SERVICE,
     SECRET,
     SERVICE,
@@ -28,7 +29,7 @@ from folio_operator.gather import deployed
 from folio_operator.revisions import INPUTS_LABEL
 from folio_operator.store import Store
 
-PRUNED = (RAY_SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET)
+PRUNED = (RAY_SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, *OPTIONAL)
 logger = logging.getLogger(__name__)
 
 

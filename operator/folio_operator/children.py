@@ -34,6 +34,8 @@ class Installation:
     operator_namespace: str = "folio-system"
     kuberay_labels: Mapping[str, str] | None = None
     """Labels of KubeRay's pods, which must reach the dashboard; None: the one of its chart and manifests."""
+    monitoring_namespace: str = ""
+    """Where Prometheus runs, which then reads metrics of portfolios by PodMonitors; empty: there are none."""
 
 
 def metadata(portfolio: Portfolio, name: str, annotations: Mapping[str, str] | None = None) -> Manifest:

@@ -37,6 +37,9 @@ RAY_SERVICE = Kind("ray.io/v1", "RayService", "rayservices")
 RAY_CLUSTER = Kind("ray.io/v1", "RayCluster", "rayclusters")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
+POD_MONITOR = Kind("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 REVISION = Kind("apps/v1", "ControllerRevision", "controllerrevisions")
 SECRET = Kind("v1", "Secret", "secrets")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
@@ -47,7 +50,9 @@ LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 INPUTS = (PORTFOLIO, POLICY, MODEL)
 """What people write."""
-CHILDREN = (RAY_SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, REVISION)
+OPTIONAL = (HTTP_ROUTE, INGRESS, POD_MONITOR)
+"""What a portfolio serves without; a cluster need not have the first and the last kind."""
+CHILDREN = (RAY_SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, REVISION, *OPTIONAL)
 """What a pass makes and watches; Secrets are made too, and never watched."""
 OF_KUBERAY = (RAY_CLUSTER, POD)
 """What KubeRay makes of a RayService; it carries our labels and is only looked at."""

@@ -11,7 +11,7 @@ from folio_operator.children import Manifest
 from folio_operator.status import Finding
 
 LONGEST_MESSAGE = 4096
-TOLD = ("Accepted", "Programmed", "ModelsReady", "Ready", "Stalled")
+TOLD = ("Accepted", "Programmed", "ModelsReady", "Ready", "Exposed", "Stalled")
 """Conditions whose turns people want to read as events."""
 
 

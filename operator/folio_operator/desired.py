@@ -11,7 +11,9 @@ from folio_api.table import Table
 from folio_operator import manifests, network
 from folio_operator.children import Installation, Manifest
 from folio_operator.copies import Copy, copies
+from folio_operator.exposure import exposure
 from folio_operator.groups import LiveGroup
+from folio_operator.monitoring import pod_monitors
 from folio_operator.render_table import routing_table
 from folio_operator.serve_config import Rendering, ServeConfig, serve_config
 from folio_operator.site import CLUSTER, Site
@@ -69,9 +71,12 @@ def _manifests(
         applications=circumstances.applications,
         live=circumstances.live,
     )
+    way_in = exposure(portfolio)
     guard = portfolio.resource.spec.gateway.min_replicas > 1
     return (
         service,
         *network.network_policies(portfolio, installation),
         *((manifests.disruption_budget(portfolio),) if guard else ()),
+        *((way_in,) if way_in else ()),
+        *pod_monitors(portfolio, installation),
     )

@@ -40,6 +40,9 @@ def _inside(portfolio: Portfolio, installation: Installation) -> Manifest:
         {"from": [{"podSelector": {"matchLabels": dict(own)}}]},
         {"from": operators, "ports": [_tcp(HEAD_PORTS["dashboard"]), _tcp(HTTP_PORT)]},
     ]
+    if prometheus := installation.monitoring_namespace:
+        watcher = {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: prometheus}}}
+        rules.append({"from": [watcher], "ports": [_tcp(HEAD_PORTS["metrics"])]})
     return _policy(portfolio, "ray", own, rules)
 
 

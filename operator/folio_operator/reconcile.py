@@ -42,6 +42,8 @@ from folio_operator.decide import (
     kept_revisions,
 )
 from folio_operator.desired import Circumstances, Desired, desired
+from folio_operator.exposure import exposure
+from folio_operator.extras import Extras, is_extra
 from folio_operator.findings import is_converged, leaving, report, suspended
 from folio_operator.gateways import Gateways
 from folio_operator.gather import (
@@ -56,6 +58,7 @@ from folio_operator.gather import (
 from folio_operator.giving_up import Lateness, Patience
 from folio_operator.kuberay import is_untouched
 from folio_operator.leaving import Leaver
+from folio_operator.monitoring import pod_monitors
 from folio_operator.obstacles import Deaths, gpus, obstacles
 from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
 from folio_operator.reports import Report
@@ -104,6 +107,9 @@ class Reconciler:
     lateness: Lateness = field(default_factory=Lateness)
     deaths: Deaths = field(default_factory=Deaths)
     _rests: dict[Key, Rest] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.extras = Extras(self.applier, self.monotonic)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass; return the seconds until the next, None where an event will tell."""
@@ -204,6 +210,8 @@ class Reconciler:
         seen = replace(seen, gateway=await self._ask_gateway(key, secret))
         pods = self.applier.store.children(gathered.portfolio.key, (POD,))
         found = replace(report(gathered, decision, seen, trouble), gpus=gpus(pods))
+        if decision.serving is not None and (exposed := await self._apply_extras(body, decision.serving)):
+            found = replace(found, findings=(*found.findings, exposed))
         self.lateness.note(found.key, found.models, self.monotonic())
         await self.reporter.portfolio(body, found)
         due = self._due_seconds(gathered, trouble, retry_seconds)
@@ -239,6 +247,13 @@ class Reconciler:
             return Finding("Programmed", "False", *refusal(error))
         return None
 
+    async def _apply_extras(self, body: Body, serving: Portfolio) -> Finding | None:
+        installation = self.base.installation
+        way_in = exposure(serving)
+        return await self.extras.apply(
+            body, [*([way_in] if way_in else []), *pod_monitors(serving, installation)]
+        )
+
     async def _neglected(self, body: Body, gathered: Gathered) -> Finding | None:
         """Return why KubeRay does nothing about the RayService, if it does nothing."""
         service = self.applier.store.get(RAY_SERVICE, gathered.portfolio.key)
@@ -262,7 +277,7 @@ class Reconciler:
         for manifest in wanted.manifests:
             if manifest["kind"] == RAY_SERVICE.name:
                 await self._apply_service(body, gathered, decision, manifest)
-            else:
+            elif not is_extra(manifest):
                 await self.applier.apply(body, manifest)
         if operations := bounds_patch(wanted, gathered.ray_cluster):
             assert gathered.ray_cluster is not None

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from folio_operator.cluster import WATCHED, ApiError, Body, Cluster, Kind, uid_of
+from folio_operator.cluster import OPTIONAL, WATCHED, ApiError, Body, Cluster, Kind, uid_of
 from folio_operator.gather import Gatherer
 from folio_operator.store import Store
 from folio_operator.work import Item, concerned
@@ -53,6 +53,8 @@ class Resync:
             before = {uid_of(each): each for each in self.store.every(kind)}
             listed = {uid_of(each): each for each in await self.cluster.list(kind)}
         except ApiError as error:
+            if kind in OPTIONAL and error.status == 404:
+                return []
             logger.warning("resync of %s: %s", kind.plural, error)
             return []
         await asyncio.sleep(self.grace_seconds)

@@ -65,6 +65,7 @@ def _installation(environment: Mapping[str, str], own: str) -> Installation:
         ray_version=environment.get("FOLIO_RAY_VERSION", default.ray_version),
         operator_namespace=own,
         kuberay_labels=_labels(environment.get("FOLIO_KUBERAY_LABELS", "")),
+        monitoring_namespace=environment.get("FOLIO_MONITORING_NAMESPACE", ""),
     )
 
 

@@ -19,7 +19,7 @@ INPUTS = ("Image", "Audio")
 
 
 def portfolio_fields(portfolio: Portfolio) -> Iterator[Failure]:
-    """Capture, audit, gates, canaries, redaction and exposure are not built yet."""
+    """Capture, audit, gates, canaries and redaction are not built yet."""
     spec = portfolio.resource.spec
     for field, present, fix in _portfolio_features(spec):
         if present:
@@ -39,13 +39,8 @@ def portfolio_fields(portfolio: Portfolio) -> Iterator[Failure]:
 
 
 def _portfolio_features(spec: ModelPortfolioSpec) -> Iterable[tuple[str, object, str]]:
-    gateway, rollout = spec.gateway, spec.rollout
+    rollout = spec.rollout
     return (
-        (
-            "gateway.expose",
-            gateway.expose,
-            "exposure is not built yet: remove expose, and write your own route",
-        ),
         ("capture", spec.capture, "capture is not built yet: remove it"),
         ("audit", spec.audit, "audit is not built yet: remove it; the gateway logs one line a request"),
         (

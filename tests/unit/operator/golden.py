@@ -6,15 +6,40 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.unit.operator.desk import desk, owned
+from tests.unit.operator.desk import PORTFOLIO, Edits, desk, owned
 
 from folio_api.load import load
 from folio_operator import site
+from folio_operator.children import Installation
 from folio_operator.desired import Circumstances, desired
+from folio_operator.extras import is_extra
 from folio_operator.serve_config import GATEWAY
 from folio_operator.world import Portfolio, gather
 
 FOLDER = Path(__file__).with_name("golden")
+JWT = {"issuer": "https://id.acme.dev", "audiences": ["folio"], "jwksURI": "https://id.acme.dev/jwks"}
+PARENT = {"name": "public", "namespace": "infra", "sectionName": "https"}
+ROUTE: Edits = {
+    PORTFOLIO: {
+        "gateway.auth": {"jwt": JWT},
+        "gateway.expose": {"httpRoute": {"parentRefs": [PARENT], "hostnames": ["llm.acme.dev"]}},
+    }
+}
+INGRESS: Edits = {
+    PORTFOLIO: {
+        "gateway.minReplicas": 1,
+        "gateway.maxReplicas": 1,
+        "gateway.auth": {"jwt": JWT},
+        "gateway.expose": {
+            "ingress": {
+                "className": "nginx",
+                "host": "llm.acme.dev",
+                "tlsSecretName": "llm-tls",
+                "annotations": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "120"},
+            }
+        },
+    }
+}
 SMALL = Path(__file__).with_name("small.yaml")
 
 
@@ -37,8 +62,14 @@ def golden() -> dict[str, str]:
         "desk.manifests.yaml": _all(full.manifests),
         "desk.first-service.yaml": _yaml(yaml.safe_load(first.ray_service["spec"]["serveConfigV2"])),
         "desk.local-serve.yaml": _yaml(local.serve_config),
+        "desk.extras.yaml": _all((*_extras(ROUTE), *_extras(INGRESS))),
         "small.manifests.yaml": _all(least.manifests),
     }
+
+
+def _extras(expose: Edits) -> tuple[Any, ...]:
+    circumstances = Circumstances(installation=Installation(monitoring_namespace="monitoring"))
+    return tuple(filter(is_extra, desired(owned(desk(expose)), circumstances).manifests))
 
 
 def _yaml(value: Any) -> str:

@@ -14,6 +14,7 @@ from tests.unit.operator.fake_cluster import FakeCluster
 from folio_api.meta import Key
 from folio_api.table import GatewayState, ModelState, ReplicaState
 from folio_operator.apply import Applier
+from folio_operator.children import Installation
 from folio_operator.cluster import POLICY, PORTFOLIO, RAY_CLUSTER, RAY_SERVICE, SECRET, Kind
 from folio_operator.credentials import Reader
 from folio_operator.desired import Circumstances
@@ -105,6 +106,10 @@ class Shell:
         """The installation allows, or not, that KubeRay's finalizers are taken off without KubeRay."""
         self.release_allowed = allowed
         self.start()
+
+    def installation(self, installation: Installation) -> None:
+        """The chart is upgraded with other values."""
+        self.reconciler.base = Circumstances(installation=installation)
 
     def write(self, edits: Edits | None = None) -> None:
         """People apply desk.yaml with these edits."""

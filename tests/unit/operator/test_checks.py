@@ -58,7 +58,6 @@ BAD = [
     bad("NotSupported", "vllm.source.uri", "s3:// sources are not built yet", GENERAL, "vllm.source.uri", "s3://models/llama"),
     bad("NotSupported", "adapter.source.uri", "gs:// sources are not built yet", CONTRACTS, "adapter.source.uri", "gs://models/x"),
     bad("NotSupported", "retriever.postgres", "folio index", HANDBOOK, "retriever", {"embedderRef": {"name": "minilm"}, "postgres": {"dsn": {"secretKeyRef": {"name": "kb", "key": "dsn"}}, "table": "p"}}),
-    Bad("NotSupported", "gateway.expose", "write your own route", {PORTFOLIO: {"gateway.auth": {"apiKeys": {"secretRef": {"name": "k"}}}, "gateway.expose": {"ingress": {"host": "a.example"}}}}),
     bad("PolicyNotFound", "policyRef", "apply it, or correct the name", PORTFOLIO, "policyRef.name", "other"),
     bad("ModelNotFound", "models[general].modelRef", "there is: contracts", PORTFOLIO, "models.0.modelRef.name", "llama-9b"),
     bad("ModelNotFound", "models[ghost].name", "apply it", PORTFOLIO, "models.6", {"name": "ghost"}),
