@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import ssl
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
+
+import httpx
 
 from folio_api.meta import ObjectMeta, SecretKeyRef, SecretValue
 from folio_api.model import Cost, External, SpecialistModel, SpecialistModelSpec, TokenPrices
@@ -16,6 +20,8 @@ from folio_operator.world import Portfolio
 NAME = "upstream"
 KEY = "api-key"
 LONGEST_LADDER = 8
+LISTING_SECONDS = 10.0
+NAMES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,8 @@ class Upstream:
     model: str = "folio"
     usd_per_million_input: Decimal = Decimal(0)
     usd_per_million_output: Decimal = Decimal(0)
-    has_key: bool = False
-    """Whether FOLIO_SECRET_UPSTREAM_API_KEY holds a key for it."""
+    key: str | None = field(default=None, repr=False)
+    """What FOLIO_SECRET_UPSTREAM_API_KEY holds."""
 
 
 def with_upstream(portfolio: Portfolio, upstream: Upstream) -> Portfolio:
@@ -44,8 +50,49 @@ def with_upstream(portfolio: Portfolio, upstream: Upstream) -> Portfolio:
     return replace(portfolio, resource=resource, policy=policy, specialists=specialists)
 
 
+def insist_on_answer(upstream: Upstream) -> None:
+    """Raise UsageProblem unless the upstream lists the model: without it every ladder would end at a rung
+    that never answers, and nobody would be told.
+    """
+    names = _listed(upstream)
+    if names and upstream.model not in names:
+        some = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+        fix = f"name one of its models with --upstream-model: {some}"
+        raise UsageProblem(f"--upstream {upstream.url} has no model {upstream.model}", [fix])
+
+
+def _listed(upstream: Upstream) -> list[str]:
+    """Return the names that the upstream lists, asked as the gateway asks it: without a proxy."""
+    url = f"{upstream.url.rstrip('/')}/models"
+    key = {"authorization": f"Bearer {upstream.key}"} if upstream.key is not None else {}
+    verify = ssl.create_default_context()
+    try:
+        answer = httpx.get(url, headers=key, timeout=LISTING_SECONDS, trust_env=False, verify=verify)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        why = str(error) or type(error).__name__
+        fix = "start what serves there, or correct the URL"
+        raise UsageProblem(f"--upstream {upstream.url} does not answer: {why}", [fix]) from error
+    if answer.status_code in (401, 403):
+        fix = "export its key as FOLIO_SECRET_UPSTREAM_API_KEY"
+        raise UsageProblem(f"--upstream {upstream.url} says {answer.status_code} to our key", [fix])
+    names = _names(answer)
+    if names is None:
+        fix = "write the URL up to and with /v1: its /models must list models as OpenAI's does"
+        raise UsageProblem(f"--upstream {url} lists no models: it says {answer.status_code}", [fix])
+    return names
+
+
+def _names(answer: httpx.Response) -> list[str] | None:
+    """Return the names in OpenAI's list of models; None where it is no such list."""
+    try:
+        listed: list[dict[str, Any]] = answer.raise_for_status().json()["data"]
+        return [str(each["id"]) for each in listed]
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
+        return None
+
+
 def _model(portfolio: Portfolio, upstream: Upstream) -> SpecialistModel:
-    key = SecretValue(secret_key_ref=SecretKeyRef(name=NAME, key=KEY)) if upstream.has_key else None
+    key = SecretValue(secret_key_ref=SecretKeyRef(name=NAME, key=KEY)) if upstream.key is not None else None
     prices = TokenPrices(input=upstream.usd_per_million_input, output=upstream.usd_per_million_output)
     return SpecialistModel(
         api_version="folio.dev/v1alpha1",

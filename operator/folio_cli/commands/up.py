@@ -22,7 +22,7 @@ from folio_cli.local.applied import Applied
 from folio_cli.local.state import Running, StateDir
 from folio_cli.local.watching import Eyes
 from folio_cli.progress import Progress, progress
-from folio_cli.upstream import KEY, NAME, Upstream, with_upstream
+from folio_cli.upstream import KEY, NAME, Upstream, insist_on_answer, with_upstream
 from folio_operator import site
 from folio_operator.desired import Circumstances, desired
 from folio_operator.plan import plan
@@ -80,6 +80,8 @@ def up(
     state = StateDir.of(given.name, state_dir)
     volumes = {**materials.held_volumes(state), **materials.parse_volumes(volume or [])}
     accepted = _accepted(given, added, volumes)
+    if added is not None:
+        insist_on_answer(added)
     wanted = Wanted(
         accepted.given, accepted.portfolio, volumes, state, port, detach, output is show.Output.JSON
     )
@@ -116,8 +118,10 @@ def _upstream(url: str | None, model: str, input_price: str, output_price: str) 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise UsageProblem(f"--upstream {url} is no http:// or https:// URL", ["write it up to and with /v1"])
-    has_key = inputs.variable(NAME, KEY) in os.environ
-    return Upstream(url, model, options.money(input_price), options.money(output_price), has_key)
+    key = os.environ.get(inputs.variable(NAME, KEY))
+    return Upstream(
+        url, model, options.money(input_price), options.money(output_price), key.strip() if key else None
+    )
 
 
 def _insist_on_room(portfolio: Portfolio, *, skip_memory: bool) -> None:

@@ -10,7 +10,7 @@ from folio_cli.upstream import Upstream, with_upstream
 from folio_operator import checks
 from folio_operator.render_table import routing_table
 
-UPSTREAM = Upstream("https://folio.example.com/v1", has_key=True)
+UPSTREAM = Upstream("https://folio.example.com/v1", key="k3y")
 
 
 def ladders(portfolio) -> dict[str, list[tuple[str, str]]]:
