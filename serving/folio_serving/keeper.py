@@ -84,10 +84,12 @@ class Keeper:
         """Return what the table needs; what is known from a table with the same examples is not learned
         again.
         """
-        for policy in (self.active, self.candidate):
-            if policy is not None and policy.table.revision == table.revision:
+        policies = [policy for policy in (self.active, self.candidate) if policy is not None]
+        for policy in policies:
+            if policy.table.revision == table.revision:
                 return policy.learned
-        return await asyncio.get_running_loop().run_in_executor(None, learn, table)
+        known = [policy.learned for policy in policies]
+        return await asyncio.get_running_loop().run_in_executor(None, learn, table, known)
 
 
 def _why(error: ValidationError | TableError) -> str:

@@ -4,15 +4,15 @@ backend.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from folio_api.detectors import DETECTORS
-from folio_api.table import Model, Table
+from folio_api.table import Classifier, Model, Table
 from folio_serving.backends import Backend
 from folio_serving.calibration import NO_CALIBRATION, Calibration, CalibrationError, read_calibration
-from folio_serving.classify.intent import intent_classifier
+from folio_serving.classify.intent import Examples, examples_of, intent_classifier
 from folio_serving.classify.opinion import IntentClassifier
 from folio_serving.consulting import Consultant
 from folio_serving.route import Router
@@ -26,10 +26,21 @@ class TableError(Exception):
     """A table cannot be used; the last good one stays."""
 
 
+class Lesson(NamedTuple):
+    """All that a table's classifiers are learned from."""
+
+    classifier: Classifier
+    embedder: str
+    """Identity of the portfolio's model whose vectors are learned; empty without one."""
+    intents: tuple[str, ...]
+    examples: Examples
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """What a table needs beside itself, read or trained when the table arrives."""
 
+    lesson: Lesson
     classifier: IntentClassifier | None
     consultant: Consultant
     calibration: Calibration
@@ -53,14 +64,24 @@ class Policy:
         return cls(table, router, models, backends, learned, table.revision.encode())
 
 
-def learn(table: Table) -> Learned:
-    """Return what the table needs; blocking, and some seconds long for many examples."""
+def learn(table: Table, known: Iterable[Learned] = ()) -> Learned:
+    """Return what the table needs; blocking, and some seconds long for many examples that are not known."""
+    lesson = _lesson(table)
+    same = next((one for one in known if one.lesson == lesson), None)
     try:
+        if same is not None:
+            return replace(same, calibration=_calibration(table))
         classifier = intent_classifier(table)
         consultant = Consultant(table, classifier, _embedder(table.classifier.embedder_uri))
-        return Learned(classifier, consultant, _calibration(table))
+        return Learned(lesson, classifier, consultant, _calibration(table))
     except (CalibrationError, SourceError, OSError, ValueError) as error:
         raise TableError(str(error)) from error
+
+
+def _lesson(table: Table) -> Lesson:
+    embedder = next((model.identity for model in table.models if model.name == table.classifier.model), "")
+    names = tuple(intent.name for intent in table.intents)
+    return Lesson(table.classifier, embedder, names, examples_of(table))
 
 
 def check(table: Table) -> None:

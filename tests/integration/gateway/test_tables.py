@@ -9,7 +9,7 @@ import pytest
 from tests.integration.gateway.conftest import SMALL_LARGE, TOKEN, Portfolio, own_model, rung, table_of
 from tests.integration.gateway.models import Plays
 
-from folio_api.table import DataClass, GatewayConfig, Limits
+from folio_api.table import DataClass, GatewayConfig, Intent, Limits, Table
 from folio_serving import ledger
 from folio_serving.health import canary
 from folio_serving.replicas import Address
@@ -58,6 +58,25 @@ async def test_a_bad_table_is_reported_and_the_last_good_one_serves_on(portfolio
         assert mine["revision"] == SMALL_LARGE.revision
         assert mine["rejected"].startswith(why)
         assert (await portfolio.chat()).status_code == 200
+
+
+async def test_an_edit_learns_again_only_what_it_changed(portfolio: Portfolio) -> None:
+    def table(*examples: str, ladder: str) -> Table:
+        intent = Intent(name="code", examples=examples, ladder=(rung(ladder),), on_exhausted="ReturnBest")
+        return table_of(own_model("small"), own_model("large"), ladder=(rung("small"),), intents=(intent,))
+
+    learned = []
+    for edit in (
+        table("a stack trace", "it crashes", ladder="small"),
+        table("a stack trace", "it crashes", ladder="large"),
+        table("a stack trace", "it hangs", ladder="large"),
+    ):
+        await portfolio.apply(edit)
+        assert portfolio.process.keeper.active.table.revision == edit.revision
+        learned.append(portfolio.process.keeper.active.learned.classifier)
+    assert learned[0] is not None
+    assert learned[0] is learned[1]
+    assert learned[1] is not learned[2]
 
 
 async def test_models_lists_the_portfolio_its_intents_and_its_specialists(portfolio: Portfolio) -> None:
