@@ -14,6 +14,9 @@ from folio_api.table import Feature, Frozen, Task
 INTERNAL_TOKEN_FILE = "internal-token"  # noqa: S105 - the name of a file
 """File below the secrets directory whose content every request to a model application carries."""
 TENANT_FILES = "_tenant."
+GATEWAY_DEPLOYMENT = "Gateway"
+MODEL_DEPLOYMENT = "Model"
+"""An application has one deployment. The Serve configuration overrides it by this name."""
 
 
 def secret_file(secret: str, key: str) -> str:

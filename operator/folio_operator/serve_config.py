@@ -21,8 +21,6 @@ from folio_operator.site import Site
 from folio_operator.world import Member, Portfolio
 
 GATEWAY = "gateway"
-GATEWAY_DEPLOYMENT = "Gateway"
-MODEL_DEPLOYMENT = "Model"
 GATEWAY_CPUS = 1.0
 GATEWAY_REQUESTS_AT_ONCE = 1000
 GATEWAY_TARGET_REQUESTS = 200
@@ -93,7 +91,7 @@ def _gateway_deployment(portfolio: Portfolio, rendering: Rendering, config: Gate
     gateway = portfolio.resource.spec.gateway
     deadline_seconds = rendering.table.limits.deadline_seconds
     return {
-        "name": GATEWAY_DEPLOYMENT,
+        "name": contract.GATEWAY_DEPLOYMENT,
         "autoscaling_config": {
             "min_replicas": gateway.min_replicas,
             "max_replicas": gateway.ceiling,
@@ -124,7 +122,7 @@ def _model(portfolio: Portfolio, member: Member, rendering: Rendering) -> dict[s
 
 def _model_deployment(portfolio: Portfolio, member: Member, site: Site) -> dict[str, Any]:
     return {
-        "name": MODEL_DEPLOYMENT,
+        "name": contract.MODEL_DEPLOYMENT,
         "autoscaling_config": _autoscaling(member),
         "max_ongoing_requests": effective.requests_at_once(member),
         "max_queued_requests": member.entry.scaling.max_queued_requests,

@@ -12,7 +12,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from folio_api.spec import ModelSpec
+from folio_api.spec import GATEWAY_DEPLOYMENT, MODEL_DEPLOYMENT, ModelSpec
 from folio_serving.counter_actor import ActorCounter
 from folio_serving.errors import Trouble
 from folio_serving.fleet import Fleet
@@ -20,7 +20,6 @@ from folio_serving.gateway import Gateway
 from folio_serving.ledger import RequestLog
 from folio_serving.process import GatewayProcess
 from folio_serving.replicas import (
-    GATEWAY_DEPLOYMENT,
     Listener,
     Replicas,
     ServeReplicas,
@@ -100,9 +99,20 @@ def model(args: dict[str, Any]) -> Application:
 
         return vllm.deployment(spec)
     if spec.engine == "encoder":
-        from folio_serving.engines import encoder  # noqa: PLC0415
+        from folio_serving.engines.encoder.replica import EncoderReplica  # noqa: PLC0415
 
-        return encoder.deployment(spec)
-    from folio_serving.engines import retriever  # noqa: PLC0415
+        return _light(EncoderReplica, spec)
+    from folio_serving.engines.retriever.replica import RetrieverReplica  # noqa: PLC0415
 
-    return retriever.deployment(spec)
+    return _light(RetrieverReplica, spec)
+
+
+def _light(replica: type, spec: ModelSpec) -> Application:
+    """Return the application of an engine that answers at once, on a CPU; tunables are overridden."""
+    return serve.deployment(
+        serve.ingress()(replica),
+        name=MODEL_DEPLOYMENT,
+        autoscaling_config={"min_replicas": 1, "max_replicas": 1},
+        max_ongoing_requests=64,
+        ray_actor_options={"num_cpus": spec.cpus},
+    ).bind(spec)

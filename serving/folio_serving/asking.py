@@ -156,6 +156,10 @@ class Stream:
         return self.reader.end or Signals(completion=self.events)
 
     def answer(self, *, needs_text: bool) -> Answer:
+        """Return what was held back.
+
+        It has no passages: a retriever's signals are Score, which is judged whole, and Always, which ends it.
+        """
         texts = texts_of(b"".join(self.held)) if needs_text else ()
         return Answer(self.reader.end or Signals(), time.monotonic(), texts, payload=self)
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-MODEL_DEPLOYMENT = "Model"
-GATEWAY_DEPLOYMENT = "Gateway"
+from folio_api.spec import MODEL_DEPLOYMENT
+
 SUPERVISE_SECONDS = 2.0
 POLL_SECONDS = 0.05
 LOOPBACK = "127.0.0.1"

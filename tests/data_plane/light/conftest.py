@@ -51,7 +51,7 @@ def application(name: str, **spec: Any) -> dict[str, Any]:
     return {
         "name": f"model-{name}",
         "route_prefix": None,
-        "import_path": "tests.data_plane.light.apps:light_model",
+        "import_path": "folio_serving.app:model",
         "args": {"name": name, "identity": "0", "cpus": 0.2, **spec},
         "deployments": [
             {

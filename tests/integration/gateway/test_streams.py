@@ -9,7 +9,7 @@ import httpx
 from tests.integration.gateway.conftest import SMALL_LARGE, Portfolio, own_model, rung, table_of
 from tests.integration.gateway.models import Plays
 
-from folio_api.table import External, Model, Streaming
+from folio_api.table import Accept, Context, External, Model, Rung, Streaming
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
@@ -54,6 +54,26 @@ async def test_a_prefix_that_is_not_goes_to_the_next_rung_and_the_client_never_s
     told = account(answer)
     assert [attempt["reason"] for attempt in told["attempts"]] == ["NotConfident", "Accepted"]
     assert told["cost_usd"] > 0
+
+
+async def test_what_a_retriever_found_is_shown_to_the_next_rung_of_a_stream(portfolio: Portfolio) -> None:
+    """A stream's events are not searched for passages: a retriever's rung has to be held back whole."""
+    found = {"text": "The workshop opens at nine.", "source": "hours.md", "score": 0.3}
+    portfolio.models.plays |= {"kb": Plays("Nine?", score=0.3, passages=(found,)), "large": Plays("At nine.")}
+    await portfolio.apply(
+        table_of(
+            own_model("kb", engine="retriever", features=()),
+            own_model("large"),
+            ladder=(
+                Rung(model="kb", accept=Accept(signal="Score", at_least=0.6)),
+                rung("large", context=Context(passages=1)),
+            ),
+        )
+    )
+    answer = await portfolio.chat("when?", stream=True)
+    assert sorted(said(answer)) == sorted("At nine.")
+    assert [body.get("stream", False) for body in portfolio.models.asked] == [False, True]
+    assert found["text"] in portfolio.models.asked[1]["messages"][0]["content"]
 
 
 async def test_usage_carries_the_account_where_it_was_asked_for(portfolio: Portfolio) -> None:

@@ -76,6 +76,7 @@ BAD = [
     bad("TaskMismatch", "classifier.model", "Classification nor Chat", POLICY, "classifier", {"type": "Model", "model": "minilm"}),
     bad("SignalUnavailable", "intents[bank].ladder[1].accept.signal", "does not declare Logprobs", GENERAL, "features", ["Tools"]),
     bad("SignalUnavailable", "intents[bank].ladder[0].accept.signal", "write Score or Always", POLICY, "intents.0.ladder.0.accept", {"signal": "MinLogprob", "atLeast": "0.5"}),
+    Bad("SignalUnavailable", "intents[facts].ladder[0].accept.signal", "write Score or Always", {HANDBOOK: {"features": ["Logprobs"]}, POLICY: {"intents.1.ladder.0.accept": {"signal": "MeanLogprob", "atLeast": "0.5"}}}),
     bad("SignalUnavailable", "defaultLadder[0].accept.signal", "gives no Score", POLICY, "defaultLadder.0.accept.signal", "Score"),
     bad("SignalUnavailable", "intents[search].ladder[0].accept.signal", "write Always", POLICY, "intents.2.ladder.0.accept", {"signal": "Score", "atLeast": "0.5"}),
     bad("BaseHasNoLoRASlots", "adapter.baseRef", "maxAdapters: 8", GENERAL, "vllm.lora", REMOVED),

@@ -9,7 +9,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from folio_api.spec import ModelConfig, ModelSpec
+from folio_api.spec import MODEL_DEPLOYMENT, ModelConfig, ModelSpec
 from folio_serving.engines.busy import BusyClock
 from folio_serving.engines.encoder.replica import NamedVectors
 from folio_serving.engines.guard import Guard, TokenFile
@@ -21,7 +21,6 @@ from folio_serving.sources import local_path
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-EMBEDDER_DEPLOYMENT = "Model"
 EMBED_SECONDS = 5.0
 """How long a question waits for its vector. An embedder that sleeps wakes meanwhile."""
 
@@ -54,7 +53,7 @@ class EmbedderApplication:
         self._application = application
         # Not checked here: the embedder may come later, and Serve gives up on a replica that fails to start.
         self._handle: Any = serve.get_deployment_handle(
-            EMBEDDER_DEPLOYMENT, app_name=application, _check_exists=False
+            MODEL_DEPLOYMENT, app_name=application, _check_exists=False
         )
 
     async def vectors(self, text: str) -> NamedVectors:

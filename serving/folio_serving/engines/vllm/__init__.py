@@ -9,11 +9,10 @@ from __future__ import annotations
 from ray import serve
 from ray.serve import Application
 
-from folio_api.spec import ModelSpec
+from folio_api.spec import MODEL_DEPLOYMENT, ModelSpec
 from folio_serving.engines.vllm.arguments import check
 from folio_serving.engines.vllm.replica import VLLMReplica
 
-DEPLOYMENT = "Model"
 _HEALTH_CHECK_TIMEOUT_SECONDS = 30  # a busy CPU engine answers late, but it answers
 _SHUTDOWN_SECONDS = 20
 
@@ -23,7 +22,7 @@ def deployment(spec: ModelSpec) -> Application:
     check(spec.engine_args)
     return serve.deployment(
         serve.ingress()(VLLMReplica),
-        name=DEPLOYMENT,
+        name=MODEL_DEPLOYMENT,
         autoscaling_config={"min_replicas": 1, "max_replicas": 1},
         max_ongoing_requests=32,
         health_check_timeout_s=_HEALTH_CHECK_TIMEOUT_SECONDS,
