@@ -37,7 +37,10 @@ def spec(**changes: Any) -> dict[str, Any]:
 def application(
     args: dict[str, Any], *, name: str = APPLICATION, adapters: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    config = [{"name": each, "source": {"uri": f"volume://models/{each}"}, "rank": 4} for each in adapters]
+    config = [
+        {"name": each, "source": {"uri": f"volume://models/{each}"}, "rank": 4, "identity": f"{each}-1"}
+        for each in adapters
+    ]
     return {
         "name": name,
         "route_prefix": None,
@@ -68,8 +71,10 @@ class Model:
     def ask(
         self, path: str = "/v1/chat/completions", *, signals: str | None = None, **body: Any
     ) -> httpx.Response:
-        headers = {**self.cluster.token_header, **({"x-folio-signals": signals} if signals else {})}
-        return httpx.post(f"{self.url}{path}", json=question(**body), headers=headers, timeout=60)
+        asked = question(**body)
+        headers = {**self.cluster.token_header, "x-folio-model": asked["model"]}
+        headers |= {"x-folio-signals": signals} if signals else {}
+        return httpx.post(f"{self.url}{path}", json=asked, headers=headers, timeout=60)
 
     def deploy(self, *adapters: str) -> None:
         """Make these the adapters, beside two models that cannot start: none of them may disturb another."""

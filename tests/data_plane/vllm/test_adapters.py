@@ -6,9 +6,10 @@ from tests.data_plane.vllm.conftest import APPLICATION, Model, text, until
 
 
 def test_an_adapter_answers_under_its_own_name_and_differs_from_its_base(adapted: Model) -> None:
-    legal = adapted.ask(model="legal", max_tokens=24)
+    legal, base = adapted.ask(model="legal", max_tokens=24), adapted.ask(max_tokens=24)
     assert legal.json()["model"] == "legal"
-    assert text(legal) != text(adapted.ask(max_tokens=24))
+    assert text(legal) != text(base)
+    assert [answer.headers["x-folio-identity"] for answer in (legal, base)] == ["legal-1", "0"]
 
 
 def test_adapters_come_and_go_without_a_restart(adapted: Model) -> None:
