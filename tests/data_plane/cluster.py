@@ -187,7 +187,8 @@ def _environment(cluster: Cluster, ports: list[int]) -> dict[str, str]:
         MARKER: cluster.marker,
         "FOLIO_SECRETS_DIR": str(cluster.secrets),
         "FOLIO_VOLUMES_DIR": str(cluster.volumes),
-        "PYTHONPATH": str(TESTS.parent.parent),
+        # What this session imports, its replicas import: also in a checkout beside the installed one.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(TESTS.parent.parent), os.environ.get("PYTHONPATH")))),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": cluster.ray_token,
         "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -21,7 +21,7 @@ async def test_an_upgrade_with_surge_fails_no_request_and_the_new_version_takes_
     async with portfolio.http() as client, load(client, NAMED, clients=CLIENTS) as outcomes:
         await enough(outcomes, 50)
         revision = await asyncio.to_thread(portfolio.apply, spare="second")
-        await asyncio.to_thread(portfolio.wait, revision, "spare", seconds=60)
+        await asyncio.to_thread(portfolio.wait, revision, "spare", seconds=START_SECONDS)
         await asyncio.to_thread(portfolio.wait_for_another, "spare", *old)
         await enough(outcomes, len(outcomes) + 50)
     answers = [one.text for one in outcomes]
