@@ -258,6 +258,10 @@ class BudgetState(Frozen):
     counted: bool
     """Whether the counter answers."""
 
+    @property
+    def is_spent(self) -> bool:
+        return self.used >= self.limit
+
 
 class ReplicaState(Frozen):
     """One gateway replica's answer to `GET /internal/state?replica`."""

@@ -41,6 +41,12 @@ class Extras:
             found = await self._one(owner, manifest) or found
         return found
 
+    def seconds_until_due(self, manifests: Iterable[Manifest]) -> float | None:
+        """Return when to look again for a kind of theirs that is not there: no event tells when it comes."""
+        now = self.monotonic()
+        times = (self._absent[kind][0] for kind in map(kind_of, manifests) if kind in self._absent)
+        return min((each - now for each in times), default=None)
+
     async def _one(self, owner: Body, manifest: Manifest) -> Finding | None:
         if kind_of(manifest) is POD_MONITOR:
             with contextlib.suppress(NameConflictError, ApiError):  # of no client's concern

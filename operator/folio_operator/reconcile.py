@@ -62,7 +62,7 @@ from folio_operator.monitoring import pod_monitors
 from folio_operator.obstacles import Deaths, gpus, obstacles
 from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
 from folio_operator.reports import Report
-from folio_operator.resting import Rest, looked
+from folio_operator.resting import Rest, looked, telling
 from folio_operator.retry import retried
 from folio_operator.revisions import inputs_digest, outlived, revision
 from folio_operator.status import Finding, absent
@@ -177,7 +177,7 @@ class Reconciler:
         store, reader = self.applier.store, self.gatherer.reader
         if rest.versions != rest.looked.versions(store, reader):
             return False
-        return await self._ask_gateway(key, rest.looked.gateway_secret) == rest.gateway
+        return telling(await self._ask_gateway(key, rest.looked.gateway_secret)) == rest.gateway
 
     async def _serve(self, body: Body, gathered: Gathered) -> float | None:
         """Run a pass, and remember it where it changed nothing."""
@@ -189,7 +189,7 @@ class Reconciler:
         if before == seen.versions(store, reader) and has_gateway(gathered.service):
             waits = [reader.seconds_until_due(*each) for each in seen.own_secrets]
             until = self.monotonic() + min([*waits, *([due] if due is not None else [])])
-            self._rests[key] = Rest(seen, before, gateway, until, after)
+            self._rests[key] = Rest(seen, before, telling(gateway), until, after)
         else:
             self._rests.pop(key, None)
         return after
@@ -210,11 +210,12 @@ class Reconciler:
         seen = replace(seen, gateway=await self._ask_gateway(key, secret))
         pods = self.applier.store.children(gathered.portfolio.key, (POD,))
         found = replace(report(gathered, decision, seen, trouble), gpus=gpus(pods))
-        if decision.serving is not None and (exposed := await self._apply_extras(body, decision.serving)):
+        extras = self._extras(decision.serving) if decision.serving is not None else []
+        if exposed := await self.extras.apply(body, extras):
             found = replace(found, findings=(*found.findings, exposed))
         self.lateness.note(found.key, found.models, self.monotonic())
         await self.reporter.portfolio(body, found)
-        due = self._due_seconds(gathered, trouble, retry_seconds)
+        due = self._due_seconds(gathered, trouble, retry_seconds, self.extras.seconds_until_due(extras))
         return seen.gateway, due, self._poll_seconds(gathered, found)
 
     def _look(self, gathered: Gathered) -> Observed:
@@ -247,12 +248,9 @@ class Reconciler:
             return Finding("Programmed", "False", *refusal(error))
         return None
 
-    async def _apply_extras(self, body: Body, serving: Portfolio) -> Finding | None:
-        installation = self.base.installation
+    def _extras(self, serving: Portfolio) -> list[Manifest]:
         way_in = exposure(serving)
-        return await self.extras.apply(
-            body, [*([way_in] if way_in else []), *pod_monitors(serving, installation)]
-        )
+        return [*([way_in] if way_in else []), *pod_monitors(serving, self.base.installation)]
 
     async def _neglected(self, body: Body, gathered: Gathered) -> Finding | None:
         """Return why KubeRay does nothing about the RayService, if it does nothing."""
@@ -344,10 +342,10 @@ class Reconciler:
         return self.rhythm.converged if exists else None
 
     def _due_seconds(
-        self, gathered: Gathered, trouble: Finding | None, retry_seconds: float | None
+        self, gathered: Gathered, trouble: Finding | None, *others: float | None
     ) -> float | None:
         """Return when to look again even if nobody says anything new."""
-        waits: list[float | None] = [retry_seconds, self.gatherer.seconds_until_due(gathered.portfolio)]
+        waits: list[float | None] = [*others, self.gatherer.seconds_until_due(gathered.portfolio)]
         if trouble is not None:
             waits.append(self.rhythm.refused)
         service = self.applier.store.get(RAY_SERVICE, gathered.portfolio.key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from folio_api.meta import Key
-from folio_api.table import GatewayState
+from folio_api.table import BudgetState, GatewayState
 from folio_operator.children import gateway_secret, models_secret, ray_token_secret
 from folio_operator.cluster import CHILDREN, MODEL, OF_KUBERAY, POLICY, PORTFOLIO, SECRET, Body, Kind, uid_of
 from folio_operator.credentials import Reader
@@ -52,6 +52,7 @@ class Rest:
     looked: Looked
     versions: Versions
     gateway: GatewayState | None
+    """What was telling of its answer."""
     until: float
     """When something is due by the clock, whether anything changed or not."""
     after: float | None
@@ -65,6 +66,23 @@ def looked(portfolio: Portfolio, credentials: tuple[Subject, ...]) -> Looked:
     own = (each(portfolio) for each in (gateway_secret, models_secret, ray_token_secret))
     secrets = tuple((SECRET, Key(key.namespace, name)) for name in own)
     return Looked(key, ((PORTFOLIO, key), policy, *models), secrets, credentials)
+
+
+def telling(gateway: GatewayState | None) -> GatewayState | None:
+    """Return what a gateway said, without what every query changes and no condition tells: how much is used
+    of a budget that is not spent.
+    """
+    if gateway is None:
+        return None
+    replicas = [
+        each.model_copy(update={"budgets": tuple(map(_without_figure, each.budgets))})
+        for each in gateway.replicas
+    ]
+    return gateway.model_copy(update={"replicas": tuple(replicas)})
+
+
+def _without_figure(budget: BudgetState) -> BudgetState:
+    return budget.model_copy(update={"used": budget.limit if budget.is_spent else 0.0})
 
 
 def _version(body: Body | None) -> tuple[str, str] | None:

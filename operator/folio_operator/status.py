@@ -186,7 +186,7 @@ def _budget_available(portfolio: Portfolio, gateway: GatewayState | None) -> tup
     if not portfolio.resource.spec.budgets:
         return ()
     seen = [state for replica in (gateway.replicas if gateway else ()) for state in replica.budgets]
-    spent = sorted({state.name for state in seen if state.used >= state.limit})
+    spent = sorted({state.name for state in seen if state.is_spent})
     silent = sorted({state.name for state in seen if not state.counted})
     if spent:
         message = f"spent until its window ends: {', '.join(spent)}; raise its limit, or wait"

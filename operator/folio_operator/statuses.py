@@ -16,6 +16,7 @@ from folio_operator.children import Manifest
 from folio_operator.cluster import MODEL, POLICY, PORTFOLIO, ApiError, Body, Cluster, Kind, key_of, kind_of
 from folio_operator.conditions import transitions
 from folio_operator.events import Recorder
+from folio_operator.exposure import EXPOSED
 from folio_operator.gather import Gatherer
 from folio_operator.reports import (
     Report,
@@ -37,6 +38,8 @@ CONDITIONS = (
     "Programmed",
     "ModelsReady",
     "GatewayReady",
+    "BudgetAvailable",
+    EXPOSED,
     "Ready",
     "Reconciling",
     "Stalled",

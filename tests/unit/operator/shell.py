@@ -12,7 +12,7 @@ from tests.unit.operator.desk import Edits, edited
 from tests.unit.operator.fake_cluster import FakeCluster
 
 from folio_api.meta import Key
-from folio_api.table import GatewayState, ModelState, ReplicaState
+from folio_api.table import BudgetState, GatewayState, ModelState, ReplicaState
 from folio_operator.apply import Applier
 from folio_operator.children import Installation
 from folio_operator.cluster import POLICY, PORTFOLIO, RAY_CLUSTER, RAY_SERVICE, SECRET, Kind
@@ -33,6 +33,7 @@ DESK = Key("bank", "desk")
 GHOST = {POLICY_OBJECT: {"defaultLadder.0.model": "ghost"}}
 """An edit that no check accepts."""
 FRONTIER_KEY = {"apiVersion": "v1", "kind": "Secret", "data": {"token": "c2VzYW1l"}}
+BUDGET = {"name": "day", "scope": "Portfolio", "window": "24h", "limit": {"requests": 9}}
 MODELS = ("contracts", "frontier", "general", "handbook", "minilm", "triage")
 
 
@@ -68,6 +69,7 @@ class Shell:
     gateways: FakeGateways = field(default_factory=FakeGateways)
     queued: list[tuple[Kind, Key]] = field(default_factory=list)
     release_allowed: bool = False
+    installation: Installation = field(default_factory=Installation)
 
     def __post_init__(self) -> None:
         self.cluster = FakeCluster(self.store, now=self.clock.now)
@@ -97,7 +99,7 @@ class Shell:
             self.gatherer,
             self.gateways,
             self.statuses,
-            Circumstances(),
+            Circumstances(installation=self.installation),
             self.clock,
         )
         self.wiring = Wiring(self.store, self.gatherer, lambda _: None, self.reconciler.deaths, self.clock)
@@ -107,9 +109,10 @@ class Shell:
         self.release_allowed = allowed
         self.start()
 
-    def installation(self, installation: Installation) -> None:
-        """The chart is upgraded with other values."""
-        self.reconciler.base = Circumstances(installation=installation)
+    def upgrade(self, installation: Installation) -> None:
+        """The chart is upgraded with other values, which starts another operator."""
+        self.installation = installation
+        self.start()
 
     def write(self, edits: Edits | None = None) -> None:
         """People apply desk.yaml with these edits."""
@@ -176,6 +179,13 @@ class Shell:
         models = tuple(ModelState(name=name, state=states.get(name, "Ready"), replicas=1) for name in MODELS)  # type: ignore[arg-type]
         replicas = tuple(ReplicaState(replica=name, revision=revision) for name in ("a", "b"))
         self.gateways.answer = GatewayState(replicas=replicas, models=models)
+
+    def used(self, requests: float) -> None:
+        """Every gateway replica tells how much of BUDGET is used."""
+        day = BudgetState(name="day", unit="requests", used=requests, limit=9, counted=True)
+        assert self.gateways.answer is not None
+        replicas = [each.model_copy(update={"budgets": (day,)}) for each in self.gateways.answer.replicas]
+        self.gateways.answer = self.gateways.answer.model_copy(update={"replicas": tuple(replicas)})
 
     def serve_config(self) -> dict[str, Any]:
         return yaml.safe_load(self.service()["spec"]["serveConfigV2"])

@@ -71,6 +71,21 @@ async def test_a_way_in_is_made_and_taken_away_again(settled: Shell):
     assert settled.condition("Exposed") == ("", "")
 
 
+async def test_a_way_in_that_is_taken_is_said_though_nothing_else_changed(settled: Shell):
+    settled.write(ROUTE)
+    await settled.pass_over()
+    settled.gateway_says(settled.wanted_revision())
+    await settled.pass_over()
+    assert settled.condition("Exposed") == ("Unknown", "NotClaimed")
+
+    parents = settled.cluster.one(kinds.HTTP_ROUTE, "desk")["spec"]["parentRefs"]
+    accepted = {"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""}
+    told = [{"parentRef": each, "conditions": [accepted]} for each in parents]
+    settled.cluster.edit(kinds.HTTP_ROUTE, DESK, "status", {"parents": told})
+    await settled.pass_over()
+    assert settled.condition("Exposed") == ("True", "Attached")
+
+
 async def test_a_pass_that_changes_nothing_writes_nothing(settled: Shell):
     settled.write(ROUTE)
     await settled.pass_over()
@@ -175,9 +190,10 @@ def test_metrics_are_read_where_the_installation_names_who_reads_them():
 
 
 async def test_a_cluster_without_pod_monitors_is_no_trouble(settled: Shell):
-    settled.installation(Installation(monitoring_namespace="monitoring"))
+    settled.upgrade(Installation(monitoring_namespace="monitoring"))
     settled.cluster.refused["apply", "PodMonitor"] = NO_SUCH_KIND
-    await settled.pass_over()
+    for _ in range(3):  # the last one comes to rest
+        await settled.pass_over()
 
     assert settled.condition("Exposed") == ("", "")
     assert settled.condition("Programmed") == ("True", "Confirmed")
@@ -185,6 +201,6 @@ async def test_a_cluster_without_pod_monitors_is_no_trouble(settled: Shell):
     settled.clock.seconds += 61
     await settled.pass_over()
     assert settled.cluster.names(kinds.POD_MONITOR) == {"desk-ray"}
-    settled.installation(Installation())
+    settled.upgrade(Installation())
     await settled.pass_over()
     assert settled.cluster.names(kinds.POD_MONITOR) == set()

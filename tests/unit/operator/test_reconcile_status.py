@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.unit.operator.desk import POLICY, PORTFOLIO, REMOVED
-from tests.unit.operator.shell import DESK, GHOST, Shell
+from tests.unit.operator.shell import BUDGET, DESK, GHOST, Shell
 
 from folio_operator import cluster as kinds
 from folio_operator.cluster import ApiError
@@ -50,6 +50,22 @@ async def test_one_bad_model_is_degraded_and_the_portfolio_ready(settled: Shell)
         in settled.message("ModelsReady")
     )
     assert settled.condition("Ready", kinds.MODEL, "triage") == ("False", "Failed")
+
+
+async def test_a_budget_that_is_spent_is_said_though_nothing_else_changed(settled: Shell):
+    settled.write({PORTFOLIO: {"budgets": [BUDGET]}})
+    await settled.pass_over()
+    settled.everything_runs()
+    settled.used(1)
+    await settled.pass_over()
+    assert settled.condition("BudgetAvailable") == ("Unknown", "NotDurable")
+
+    settled.used(9)
+    await settled.pass_over()
+    assert settled.condition("BudgetAvailable") == ("False", "Spent")
+    settled.cluster.writes.clear()
+    await settled.pass_over()
+    assert settled.cluster.writes == []
 
 
 async def test_a_name_that_belongs_to_somebody_else_is_not_adopted(shell: Shell):

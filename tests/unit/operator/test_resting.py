@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.unit.operator.desk import POLICY
-from tests.unit.operator.shell import DESK, Shell
+from tests.unit.operator.desk import POLICY, PORTFOLIO
+from tests.unit.operator.shell import BUDGET, DESK, Shell
 
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
@@ -94,6 +94,27 @@ async def test_any_change_ends_the_rest(
     change(settled)
     await settled.pass_over()
     assert len(decisions) == 1
+
+
+async def test_what_is_used_of_a_budget_ends_the_rest_only_when_all_is(settled: Shell, decisions: list[Any]):
+    settled.write({PORTFOLIO: {"budgets": [BUDGET]}})
+    await settled.pass_over()
+    settled.everything_runs()
+    settled.used(0)
+    await settled.pass_over()
+    await settled.pass_over()
+    decisions.clear()
+
+    for requests in (1, 5, 8):
+        settled.used(requests)
+        await settled.pass_over()
+    assert decisions == []
+    settled.used(9)
+    await settled.pass_over()
+    assert len(decisions) == 1
+    settled.used(0)
+    await settled.pass_over()
+    assert len(decisions) == 2
 
 
 async def test_a_secret_that_another_portfolio_found_changed_ends_the_rest(
