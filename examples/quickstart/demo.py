@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -134,7 +135,7 @@ def agreement_sentence(lives: Sequence[Live], *, same_docs: bool) -> str:
 def show_table(console: Console, found: Evidence) -> None:
     ladders = portfolio.ladders(portfolio.policy())
     made = report(found.test, found.validation, ladders, portfolio.LARGEST)
-    console.print(_strategies(made, found))
+    console.print(_qualities(made, found), _costs(made))
     console.print(_shares(made))
     console.print(gain_sentence(made.gain), bank_sentence(bank_doubt(found)), sep="\n")
     about = found.about
@@ -143,41 +144,39 @@ def show_table(console: Console, found: Evidence) -> None:
     )
 
 
-def _strategies(made: Report, found: Evidence) -> Table:
-    table = Table(title=f"{len(found.test.items)} held-out items, answered by the running engines")
-    for heading in (
-        "strategy",
-        "right %",
-        "95 % interval",
-        "portfolio ahead by",
-        "CPU ms",
-        "USD/1000",
-        "p50 ms",
-        "p95 ms",
-    ):
-        table.add_column(heading, justify="left" if heading == "strategy" else "right")
+def _qualities(made: Report, found: Evidence) -> Table:
+    title = f"{len(found.test.items)} held-out items, answered by the running engines"
+    table = _table(title, "strategy", "right %", "95 % interval", "portfolio ahead by")
     for row in made.rows:
-        table.add_row(*_cells(row), style="bold" if row.behind is None else None)
+        behind = lead(row.behind) if row.behind else ""
+        quality = f"{points(row.quality.low)} to {points(row.quality.high)}"
+        table.add_row(row.name, points(row.quality.value), quality, behind, style=_style(row))
     return table
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        row.name,
-        points(row.quality.value),
-        f"{points(row.quality.low)} to {points(row.quality.high)}",
-        lead(row.behind) if row.behind else "",
-        f"{row.cpu_ms_per_query:.1f}",
-        f"{row.usd_per_1000:.5f}",
-        f"{row.latency_p50_ms:.0f}",
-        f"{row.latency_p95_ms:.0f}",
-    )
+def _costs(made: Report) -> Table:
+    table = _table("what that took, a query", "strategy", "CPU ms", "USD/1000", "p50 ms", "p95 ms")
+    for row in made.rows:
+        latency = (f"{row.latency_p50_ms:.0f}", f"{row.latency_p95_ms:.0f}")
+        cost = (f"{row.cpu_ms_per_query:.1f}", f"{row.usd_per_1000:.5f}")
+        table.add_row(row.name, *cost, *latency, style=_style(row))
+    return table
+
+
+def _table(title: str, first: str, *figures: str) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for heading in figures:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _style(row: Row) -> str | None:
+    return "bold" if row.behind is None else None
 
 
 def _shares(made: Report) -> Table:
-    table = Table(title="who answered in the portfolio")
-    table.add_column("task")
-    table.add_column("share of its items")
+    table = _table("who answered in the portfolio", "task", "share of its items")
     for task, shares in made.answered_by.items():
         listed = ", ".join(f"{model} {share:.0%}" for model, share in shares.items())
         table.add_row(NAMES[Task(task)], listed)
@@ -186,7 +185,9 @@ def _shares(made: Report) -> Table:
 
 def show_next_steps(console: Console, url: str) -> None:
     console.print(
-        NEXT_STEPS.format(url=url, file=Path("examples/quickstart/modelportfolio.yaml")), highlight=False
+        NEXT_STEPS.format(url=url, file=Path("examples/quickstart/modelportfolio.yaml")),
+        highlight=False,
+        soft_wrap=True,  # commands are copied
     )
 
 

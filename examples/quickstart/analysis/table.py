@@ -1,6 +1,6 @@
 """The quickstart's table: every strategy on the same held-out items, intervals from one paired bootstrap."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ def report(test: Matrix, validation: Matrix, ladders: Mapping[str, Ladder], larg
         ("blind, same call shares", blind(test, call_shares(found))),
         ("random mixture, equal cost", blind(test, equal_cost_shares(test, float(found.cpu_seconds.mean())))),
         ("intent to best model", by_table(test, best_per_intent(test, validation))),
-        (f"always the largest ({largest})", alone(test, largest)),
+        (f"always largest ({largest})", alone(test, largest)),
         ("oracle", oracle(test)),
     ]
     rows = [_row("portfolio", found, None)]
@@ -113,25 +113,6 @@ def _row(name: str, outcome: Outcome, best: Outcome | None) -> Row:
         latency_p50_ms=outcome.latency_p50_seconds * 1000,
         latency_p95_ms=outcome.latency_p95_seconds * 1000,
     )
-
-
-HEADINGS = (
-    f"{'strategy':34} {'right %':>8} {'95 % interval':>15} {'portfolio ahead by':>24} "
-    f"{'CPU ms':>8} {'USD/1000':>9} {'p50 ms':>7} {'p95 ms':>7}"
-)
-
-
-def as_text(rows: Sequence[Row]) -> str:
-    """Return the table as plain lines, for a log and for a terminal without colours."""
-    return "\n".join([HEADINGS, *(_line(row) for row in rows)])
-
-
-def _line(row: Row) -> str:
-    quality = f"{points(row.quality.low)} to {points(row.quality.high)}"
-    behind = "" if row.behind is None else lead(row.behind)
-    figures = f"{row.cpu_ms_per_query:8.2f} {row.usd_per_1000:9.5f}"
-    latency = f"{row.latency_p50_ms:7.1f} {row.latency_p95_ms:7.1f}"
-    return f"{row.name:34} {points(row.quality.value):>8} {quality:>15} {behind:>24} {figures} {latency}"
 
 
 def points(share: float) -> str:

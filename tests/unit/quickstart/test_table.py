@@ -1,11 +1,16 @@
+from io import StringIO
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from analysis.bootstrap import Interval, interval
 from analysis.matrix import Matrix
 from analysis.strategies import Ladder, Rung, portfolio
-from analysis.table import answer_shares, as_text, gain_over_mixture, gain_sentence, report
+from analysis.table import answer_shares, gain_over_mixture, gain_sentence, report
 from analysis.thresholds import choose, doubt
+from demo import show_table
+from evidence import evidence
 from tasks.items import Item, Split, Task
 
 LADDERS = {
@@ -59,10 +64,17 @@ def test_the_report_has_every_strategy_of_the_comparison() -> None:
         "blind, same call shares",
         "random mixture, equal cost",
         "intent to best model",
-        "always the largest (large)",
+        "always largest (large)",
         "oracle",
     ]
-    assert len(as_text(found.rows).splitlines()) == 9
+
+
+def test_the_demo_shows_the_table_whole_in_80_columns() -> None:
+    console = Console(width=80, record=True, file=StringIO())
+    show_table(console, evidence())
+    shown = console.export_text()
+    assert "…" not in shown
+    assert "always largest (desk-l)" in shown
 
 
 def test_random_mixture_of_the_report_costs_no_more_than_the_portfolio() -> None:
