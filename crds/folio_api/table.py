@@ -269,6 +269,8 @@ class ReplicaState(Frozen):
     replica: str
     revision: str
     candidate: str | None = None
+    candidate_models: tuple[ModelState, ...] = ()
+    """The models as the candidate table names them: whether they answer, before anybody asks."""
     rejected: str | None = None
     """Why the newest table was not taken; the last good one keeps serving."""
     models: tuple[ModelState, ...] = ()

@@ -110,8 +110,8 @@ class LiveTable:
 
 
 def why(model: ModelState) -> str:
-    """Return why a model is not ready, in as few words as there are."""
-    return "" if model.state in ("Ready", "Idle") else (model.message or model.reason)
+    """Return why a model, or its next version, is not ready, in as few words as there are."""
+    return model.message or ("" if model.state in ("Ready", "Idle") else model.reason)
 
 
 def described(model: ModelState) -> str:

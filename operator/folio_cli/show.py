@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from folio_cli.exits import Problem
+from folio_cli.progress import why
 from folio_operator.plan import Plan
 from folio_operator.status import Status
 
@@ -81,6 +82,6 @@ def status_json(status: Status, url: str | None) -> dict[str, Any]:
 def status_table(status: Status) -> Table:
     table = Table("model", "state", "replicas", "why", "stands in", box=None, pad_edge=False)
     for model in status.models:
-        cause = model.message or model.reason if model.state not in ("Ready", "Idle") else ""
+        cause = why(model)
         table.add_row(model.name, model.state, str(model.replicas), cause, model.served_by)
     return table

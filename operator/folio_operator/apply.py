@@ -25,7 +25,7 @@ from folio_operator.cluster import (
 )
 from folio_operator.credentials import Reader
 from folio_operator.drift import digest, is_settled, stamped
-from folio_operator.gather import deployed
+from folio_operator.gather import asked, deployed
 from folio_operator.revisions import INPUTS_LABEL
 from folio_operator.store import Store
 
@@ -129,6 +129,8 @@ def is_of_older_renderer(service: Manifest, live: Body | None) -> bool:
     old: Mapping[str, str] = live["metadata"].get("annotations") or {}
     new: Mapping[str, str] = service["metadata"]["annotations"]
     same = old.get(INPUTS_LABEL) == new[INPUTS_LABEL] and set(deployed(live)) == set(deployed(service))
+    if asked(live).starting:  # half of a move from one application to another is no place to stay
+        return False
     return same and old.get(RENDERER) != new[RENDERER]
 
 

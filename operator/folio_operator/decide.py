@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from folio_operator import checks, effective
+from folio_operator import checks
+from folio_operator.applications import application
 from folio_operator.children import Manifest
 from folio_operator.cluster import REVISION, Body, kind_of
 from folio_operator.desired import Circumstances, Desired, desired
@@ -104,7 +105,7 @@ def applications(service: Body | None, seen: Observed) -> Collection[str] | None
 def current_nonces(portfolio: Portfolio, service: Body | None) -> dict[str, str]:
     """Return the nonces that the models run with."""
     written = deployed(service)
-    found = ((member.name, written.get(effective.application(member), "")) for member in portfolio.members)
+    found = ((each.name, written.get(application(portfolio, each), "")) for each in portfolio.members)
     return {name: nonce for name, nonce in found if nonce}
 
 

@@ -17,6 +17,7 @@ from folio_operator.monitoring import pod_monitors
 from folio_operator.render_table import routing_table
 from folio_operator.serve_config import Rendering, ServeConfig, serve_config
 from folio_operator.site import CLUSTER, Site
+from folio_operator.succession import Past, Succession, succession
 from folio_operator.world import Portfolio
 
 
@@ -26,6 +27,8 @@ class Desired:
 
     site: Site
     table: Table
+    """What ought to route, once every model that it names answers."""
+    succession: Succession
     serve_config: ServeConfig
     manifests: tuple[Manifest, ...]
     copies: tuple[Copy, ...]
@@ -45,15 +48,26 @@ class Circumstances:
     applications: Collection[str] | None = None
     """Serve applications to include; None means all. A RayService begins with the gateway alone."""
     live: Sequence[LiveGroup] = ()
+    past: Past | None = None
+    """None: nothing served before, or it does not matter."""
 
 
 def desired(portfolio: Portfolio, circumstances: Circumstances) -> Desired:
     """Return what ought to exist; the portfolio has passed every check."""
     table = routing_table(portfolio)
-    rendering = Rendering(circumstances.site, table, nonces=circumstances.nonces)
+    found = succession(table, circumstances.past)
+    rendering = Rendering(
+        circumstances.site,
+        found.active,
+        candidate=found.candidate,
+        nonces=circumstances.nonces,
+        starting=found.starting,
+        standing=found.standing,
+    )
     return Desired(
         site=circumstances.site,
         table=table,
+        succession=found,
         serve_config=serve_config(portfolio, rendering, applications=circumstances.applications),
         manifests=_manifests(portfolio, rendering, circumstances),
         copies=copies(portfolio),

@@ -114,8 +114,9 @@ def has_own_application(member: Member) -> bool:
     return member.engine in ("vllm", "encoder", "retriever")
 
 
-def application(member: Member) -> str:
-    return f"model-{member.name}"
+def second_replicas(member: Member) -> int:
+    """Return the replicas that a second application of the model begins with."""
+    return max(1, member.entry.scaling.min_replicas)
 
 
 def written_or(written: ResourceRequirements, default: ResourceRequirements) -> ResourceRequirements:

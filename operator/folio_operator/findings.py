@@ -10,7 +10,7 @@ from folio_operator.decide import Decision
 from folio_operator.gather import Gathered
 from folio_operator.render_table import routing_table
 from folio_operator.reports import Report, judged_inputs
-from folio_operator.status import ANSWERING, Finding, status
+from folio_operator.status import ANSWERING, NEXT_FAILED, Finding, status
 from folio_operator.world import Observed, Portfolio
 
 PROGRAMMED = ("Programmed", "ModelsReady", "GatewayReady", "Ready")
@@ -103,6 +103,8 @@ def _with_abnormal(
         )
         return (*findings, Finding("Stalled", "True", "ApprovalRequired", message))
     by_type = {each.type: each for each in findings}
+    if by_type["Programmed"].reason == NEXT_FAILED:
+        return (*findings, replace(by_type["Programmed"], type="Stalled", status="True"))
     for kind in ("Programmed", "ModelsReady"):
         finding = by_type[kind]
         if finding.status != "True" and finding.reason != "Degraded":

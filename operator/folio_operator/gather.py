@@ -37,6 +37,7 @@ from folio_operator.groups import LiveGroup
 from folio_operator.obstacles import Obstacle
 from folio_operator.status import GATEWAY, last_line
 from folio_operator.store import Store
+from folio_operator.succession import Asked
 from folio_operator.tenants import tenant_keys
 from folio_operator.world import Application, ApplicationState, Member, Observed, Portfolio, TenantKey
 from folio_operator.world import gather as assemble
@@ -225,17 +226,19 @@ def groups_of(ray_cluster: Body | None) -> tuple[Mapping[str, Any], ...]:
 
 def deployed(service: Body | None) -> dict[str, str]:
     """Return the applications that the RayService asks for, each with the nonce it carries."""
-    if service is None:
-        return {}
-    return dict(_nonces_by_application(str(service["spec"].get("serveConfigV2", ""))))
+    applications = asked(service).applications
+    return {name: str((each.get("args") or {}).get("nonce", "")) for name, each in applications.items()}
+
+
+def asked(service: Body | None) -> Asked:
+    """Return what Serve was last asked for."""
+    return _parsed(str(service["spec"].get("serveConfigV2", ""))) if service is not None else Asked()
 
 
 @lru_cache(maxsize=2048)
-def _nonces_by_application(serve_config: str) -> tuple[tuple[str, str], ...]:
+def _parsed(serve_config: str) -> Asked:
     """Parse a Serve configuration once, however many passes look at it."""
-    written = yaml.load(serve_config, yaml.CSafeLoader) or {}
-    applications = written.get("applications") or ()
-    return tuple((each["name"], str((each.get("args") or {}).get("nonce", ""))) for each in applications)
+    return Asked.of(yaml.load(serve_config, yaml.CSafeLoader) or {})
 
 
 def _active_status(service: Body | None) -> Mapping[str, Any]:

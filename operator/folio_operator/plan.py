@@ -62,7 +62,7 @@ class Plan:
     """
     changes: tuple[Change, ...] = ()
     extra_gpus: int = 0
-    """GPUs that a second cluster takes beside the first."""
+    """GPUs that a second cluster, or second applications, take beside the first."""
 
     @property
     def effect(self) -> Effect:
@@ -88,8 +88,9 @@ def plan(wanted: Desired, running: Desired | None) -> Plan:
         *_application_changes(_applications(running), _applications(wanted)),
         *_table_changes(running.table, wanted.table),
     )
-    needs_second = any(change.effect is Effect.NEW_CLUSTER for change in changes)
-    return Plan(identifier, changes, gpus_of(cluster) if needs_second else 0)
+    if any(change.effect is Effect.NEW_CLUSTER for change in changes):
+        return Plan(identifier, changes, gpus_of(cluster))
+    return Plan(identifier, changes, _gpus_of_seconds(_applications(running), _applications(wanted)))
 
 
 def cluster_digest(cluster: Manifest) -> str:
@@ -178,22 +179,43 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 
 def _applications(rendered: Desired) -> dict[str, Manifest]:
-    return {each["name"]: each for each in rendered.serve_config["applications"]}
+    """Return the applications by what they are of."""
+    return {_subject(each): each for each in rendered.serve_config["applications"]}
+
+
+def _subject(application: Manifest) -> str:
+    return GATEWAY if application["name"] == GATEWAY else f"model {application['args']['name']}"
 
 
 def _application_changes(old: Mapping[str, Manifest], new: Mapping[str, Manifest]) -> Iterator[Change]:
-    for name in sorted({*old, *new}):
-        subject = _subject(name)
-        if name not in old:
+    for subject in sorted({*old, *new}):
+        if subject not in old:
             yield Change(Effect.IN_PLACE, subject, "is added and starts; the others keep serving")
-        elif name not in new:
+        elif subject not in new:
             yield Change(Effect.IN_PLACE, subject, "is removed once it has finished what it began")
+        elif old[subject]["name"] != new[subject]["name"]:
+            yield _second_application(subject, old[subject], new[subject])
         else:
-            yield from _application_change(subject, old[name], new[name])
+            yield from _application_change(subject, old[subject], new[subject])
 
 
-def _subject(application: str) -> str:
-    return application if application == GATEWAY else f"model {application.removeprefix('model-')}"
+def _gpus_of_seconds(old: Mapping[str, Manifest], new: Mapping[str, Manifest]) -> int:
+    return sum(
+        _second_gpus(each) for name, each in new.items() if name in old and old[name]["name"] != each["name"]
+    )
+
+
+def _second_application(subject: str, old: Manifest, new: Manifest) -> Change:
+    gpus = _second_gpus(new)
+    room = f" and takes {gpus} GPUs" if gpus else ""
+    differs = ", ".join(_differences(old["args"], new["args"])) or "updateStrategy"
+    message = f"its next version starts beside it{room} ({differs}); requests move once that answers"
+    return Change(Effect.IN_PLACE, subject, message)
+
+
+def _second_gpus(application: Manifest) -> int:
+    least = int(application["deployments"][0]["autoscaling_config"]["min_replicas"])
+    return int(application["args"].get("gpus", 0)) * max(1, least)
 
 
 def _application_change(subject: str, old: Manifest, new: Manifest) -> Iterator[Change]:

@@ -50,6 +50,7 @@ from folio_operator.gather import (
     Gathered,
     Gatherer,
     Problem,
+    asked,
     gateway_trouble,
     has_gateway,
     observed,
@@ -66,6 +67,7 @@ from folio_operator.resting import Rest, looked, telling
 from folio_operator.retry import retried
 from folio_operator.revisions import inputs_digest, outlived, revision
 from folio_operator.status import Finding, absent
+from folio_operator.succession import Drains, Past
 from folio_operator.world import Application, Observed, Portfolio
 
 
@@ -80,6 +82,15 @@ class Rhythm:
     leaving: float = 5.0
     untouched: float = 15.0
     """While KubeRay has not said that it saw the newest RayService: an event will tell when it does."""
+
+
+@dataclass(frozen=True)
+class Retold:
+    """What is true of what runs, as far as it decides what is asked for next."""
+
+    again: dict[str, Application]
+    """Applications that failed and are due for another try."""
+    gateway: GatewayState | None
 
 
 class Reporter(Protocol):
@@ -106,6 +117,7 @@ class Reconciler:
     patience: Patience = field(default_factory=Patience)
     lateness: Lateness = field(default_factory=Lateness)
     deaths: Deaths = field(default_factory=Deaths)
+    drains: Drains = field(default_factory=Drains)
     _rests: dict[Key, Rest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -144,6 +156,7 @@ class Reconciler:
         self.patience.forget(key)
         self.lateness.forget(key)
         self.leaver.kuberay.forget(key)
+        self.drains.forget(key)
         self.gatherer.reader.forget(key)
         self.reporter.forget(key)
 
@@ -199,16 +212,15 @@ class Reconciler:
     ) -> tuple[GatewayState | None, float | None, float | None]:
         """Return what the gateway said, and in how many seconds something is due and it is asked again."""
         decision = decide(gathered)
-        seen = self._look(gathered)
-        again, retry_seconds = self.patience.due(gathered.portfolio.key, seen.applications, self.monotonic())
-        trouble = None
-        if decision.serving is not None:
-            trouble = await self._apply(body, gathered, decision, again)
-        trouble = trouble or await self._neglected(body, gathered)
         key = gathered.portfolio.key
         secret = Key(key.namespace, gateway_secret(gathered.portfolio))
-        seen = replace(seen, gateway=await self._ask_gateway(key, secret))
-        pods = self.applier.store.children(gathered.portfolio.key, (POD,))
+        seen = replace(self._look(gathered), gateway=await self._ask_gateway(key, secret))
+        again, retry_seconds = self.patience.due(key, seen.applications, self.monotonic())
+        trouble = None
+        if decision.serving is not None:
+            trouble = await self._apply(body, gathered, decision, Retold(again, seen.gateway))
+        trouble = trouble or await self._neglected(body, gathered)
+        pods = self.applier.store.children(key, (POD,))
         found = replace(report(gathered, decision, seen, trouble), gpus=gpus(pods))
         extras = self._extras(decision.serving) if decision.serving is not None else []
         if exposed := await self.extras.apply(body, extras):
@@ -234,12 +246,12 @@ class Reconciler:
         )
 
     async def _apply(
-        self, body: Body, gathered: Gathered, decision: Decision, again: dict[str, Application]
+        self, body: Body, gathered: Gathered, decision: Decision, retold: Retold
     ) -> Finding | None:
         """Bring about what ought to be; return why it cannot be, if only a person can help."""
         assert decision.serving is not None
         try:
-            await self._apply_all(body, gathered, decision, decision.serving, again)
+            await self._apply_all(body, gathered, decision, decision.serving, retold)
         except NameConflictError as conflict:
             return Finding("Programmed", "False", "NameConflict", str(conflict))
         except ApiError as error:
@@ -268,9 +280,9 @@ class Reconciler:
         gathered: Gathered,
         decision: Decision,
         serving: Portfolio,
-        again: dict[str, Application],
+        retold: Retold,
     ) -> None:
-        wanted = self._wanted(gathered, decision, serving, again)
+        wanted = self._wanted(gathered, decision, serving, retold)
         await self._apply_secrets(body, gathered, serving)
         for manifest in wanted.manifests:
             if manifest["kind"] == RAY_SERVICE.name:
@@ -284,16 +296,21 @@ class Reconciler:
             await self._keep(body, gathered, serving)
         await self.applier.prune(body, gathered.children, wanted.manifests)
 
-    def _wanted(
-        self, gathered: Gathered, decision: Decision, serving: Portfolio, again: dict[str, Application]
-    ) -> Desired:
+    def _wanted(self, gathered: Gathered, decision: Decision, serving: Portfolio, retold: Retold) -> Desired:
         nonces = current_nonces(serving, gathered.service)
         circumstances = replace(
             self.base if decision.new_cluster else circumstances_of(gathered, self.base),
-            nonces=retried(nonces, serving.members, again),
+            nonces=retried(nonces, serving, retold.again),
             applications=applications(gathered.service, observed(gathered.service, None)),
+            past=None if decision.new_cluster else self._past(gathered, retold),
         )
-        return desired(serving, circumstances)
+        wanted = desired(serving, circumstances)
+        self.drains.note(serving.key, wanted.succession, retold.gateway, self.monotonic())
+        return wanted
+
+    def _past(self, gathered: Gathered, retold: Retold) -> Past:
+        drained = self.drains.over(gathered.portfolio.key, self.monotonic())
+        return Past(asked(gathered.service), retold.gateway, drained)
 
     async def _apply_secrets(self, body: Body, gathered: Gathered, serving: Portfolio) -> None:
         names = [each(serving) for each in (gateway_secret, models_secret, ray_token_secret)]
@@ -345,7 +362,11 @@ class Reconciler:
         self, gathered: Gathered, trouble: Finding | None, *others: float | None
     ) -> float | None:
         """Return when to look again even if nobody says anything new."""
-        waits: list[float | None] = [*others, self.gatherer.seconds_until_due(gathered.portfolio)]
+        waits: list[float | None] = [
+            *others,
+            self.drains.seconds_until(gathered.portfolio.key, self.monotonic()),
+            self.gatherer.seconds_until_due(gathered.portfolio),
+        ]
         if trouble is not None:
             waits.append(self.rhythm.refused)
         service = self.applier.store.get(RAY_SERVICE, gathered.portfolio.key)

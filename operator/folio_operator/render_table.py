@@ -9,6 +9,7 @@ from folio_api.governance import Budget, DataClass
 from folio_api.meta import SecretValue
 from folio_api.spec import secret_file
 from folio_operator import effective, prices
+from folio_operator.applications import application
 from folio_operator.identity import identity
 from folio_operator.world import Member, Portfolio
 
@@ -58,7 +59,7 @@ def _model(portfolio: Portfolio, member: Member) -> table.Model:
     return table.Model(
         name=member.name,
         engine=member.engine,
-        application=effective.application(host) if own and host else None,
+        application=application(portfolio, host) if own and host else None,
         tasks=effective.tasks(portfolio, member),
         inputs=effective.inputs(member),
         features=effective.features(portfolio, member),

@@ -4,20 +4,20 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from folio_operator import effective
-from folio_operator.world import Application, Member
+from folio_operator.applications import application
+from folio_operator.world import Application, Portfolio
 
 
 def retried(
-    nonces: Mapping[str, str], members: Iterable[Member], applications: Mapping[str, Application]
+    nonces: Mapping[str, str], portfolio: Portfolio, applications: Mapping[str, Application]
 ) -> dict[str, str]:
     """Return the nonces, with a new one for each model that failed."""
     return {
         member.name: nonce
-        for member in members
-        if (nonce := _nonce(nonces.get(member.name, ""), applications.get(effective.application(member))))
+        for member in portfolio.members
+        if (nonce := _nonce(nonces.get(member.name, ""), applications.get(application(portfolio, member))))
     }
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from folio_api import spec as contract
-from folio_api.model import Source
 from folio_api.pools import PortfolioModel
 from folio_api.table import GatewayConfig, Table
 from folio_operator import effective
+from folio_operator.applications import application, model_spec
 from folio_operator.identity import identity
 from folio_operator.site import Site
 from folio_operator.world import Member, Portfolio
@@ -44,6 +44,10 @@ class Rendering:
     candidate: Table | None = None
     nonces: Mapping[str, str] = field(default_factory=dict)
     """Per model; a new one makes Serve try an application again that it gave up on."""
+    starting: Collection[str] = ()
+    """Applications that must show that they answer before they are asked: never without a replica."""
+    standing: Collection[Mapping[str, Any]] = ()
+    """Applications that stay as they were asked for, beside their successors."""
 
 
 def serve_config(
@@ -59,6 +63,7 @@ def serve_config(
         for member in portfolio.members
         if effective.has_own_application(member)
     ]
+    everything += [dict(each) for each in rendering.standing]
     return {
         "proxy_location": "EveryNode",
         "http_options": {
@@ -110,20 +115,22 @@ def _gateway_deployment(portfolio: Portfolio, rendering: Rendering, config: Gate
 
 
 def _model(portfolio: Portfolio, member: Member, rendering: Rendering) -> dict[str, Any]:
+    name = application(portfolio, member)
     spec = model_spec(portfolio, member, nonce=rendering.nonces.get(member.name, ""))
+    least = max(member.entry.scaling.min_replicas, int(name in rendering.starting))
     return {
-        "name": effective.application(member),
+        "name": name,
         "route_prefix": None,
         "import_path": "folio_serving.app:model",
         "args": spec.model_dump(mode="json", exclude_none=True),
-        "deployments": [_model_deployment(portfolio, member, rendering.site)],
+        "deployments": [_model_deployment(portfolio, member, rendering.site, least)],
     }
 
 
-def _model_deployment(portfolio: Portfolio, member: Member, site: Site) -> dict[str, Any]:
+def _model_deployment(portfolio: Portfolio, member: Member, site: Site, least: int) -> dict[str, Any]:
     return {
         "name": contract.MODEL_DEPLOYMENT,
-        "autoscaling_config": _autoscaling(member),
+        "autoscaling_config": _autoscaling(member, least),
         "max_ongoing_requests": effective.requests_at_once(member),
         "max_queued_requests": member.entry.scaling.max_queued_requests,
         **_update(member.entry),
@@ -134,10 +141,10 @@ def _model_deployment(portfolio: Portfolio, member: Member, site: Site) -> dict[
     }
 
 
-def _autoscaling(member: Member) -> dict[str, Any]:
+def _autoscaling(member: Member, least: int) -> dict[str, Any]:
     scaling = member.entry.scaling
     return {
-        "min_replicas": scaling.min_replicas,
+        "min_replicas": least,
         "max_replicas": scaling.ceiling,
         "target_ongoing_requests": effective.target_ongoing_requests(member),
         "upscale_delay_s": UPSCALE_DELAY_SECONDS,
@@ -177,50 +184,6 @@ def _engine_bundles(member: Member) -> dict[str, Any]:
     gpu = {"GPU": min(1.0, float(effective.gpu_share(member))), **marker}
     more = [gpu for _ in range(effective.gpus(member) - 1)]
     return {"placement_group_bundles": [{**first, **gpu}, *more], "placement_group_strategy": "STRICT_PACK"}
-
-
-def model_spec(portfolio: Portfolio, member: Member, *, nonce: str = "") -> contract.ModelSpec:
-    """Return a model application's arguments: its identity, any change of which restarts its replicas."""
-    spec = member.model.spec
-    vllm, encoder = spec.vllm, spec.encoder
-    return contract.ModelSpec(
-        name=member.name,
-        engine=member.engine,
-        identity=identity(portfolio, member),
-        source=_source(vllm.source if vllm else encoder.source if encoder else None),
-        tasks=effective.tasks(portfolio, member),
-        features=effective.features(portfolio, member),
-        context_tokens=effective.context_tokens(portfolio, member),
-        engine_args=dict(vllm.engine_args) if vllm else {},
-        gpus=effective.gpus(member),
-        gpu_fraction=float(vllm.gpu_fraction) if vllm and vllm.gpu_fraction is not None else None,
-        cpus=effective.cpus(member),
-        lora=contract.LoRASlots(max_adapters=vllm.lora.max_adapters, max_rank=vllm.lora.max_rank)
-        if vllm and vllm.lora
-        else None,
-        encoder=contract.EncoderSpec(type=encoder.type) if encoder else None,
-        retriever=_retriever(portfolio, member),
-        nonce=nonce,
-    )
-
-
-def _retriever(portfolio: Portfolio, member: Member) -> contract.RetrieverSpec | None:
-    retriever = member.model.spec.retriever
-    if retriever is None:
-        return None
-    embedder = portfolio.embedder(member)
-    assert retriever.lancedb is not None
-    assert embedder is not None
-    return contract.RetrieverSpec(
-        lancedb_uri=retriever.lancedb.uri,
-        embedder_application=effective.application(embedder),
-        top_k=retriever.top_k,
-        answer=retriever.answer,
-    )
-
-
-def _source(source: Source | None) -> contract.Source | None:
-    return contract.Source(uri=source.uri, revision=source.revision) if source else None
 
 
 def _adapters(portfolio: Portfolio, base: Member) -> contract.ModelConfig:

@@ -12,12 +12,16 @@ from typing import Literal
 
 from folio_api.table import OLD_REPLICAS, GatewayState, ModelState
 from folio_operator import effective
+from folio_operator.applications import application as application_of
+from folio_operator.succession import next_version
 from folio_operator.world import Application, Blocked, Member, Observed, Portfolio
 
 Truth = Literal["True", "False", "Unknown"]
 ANSWERING = ("Ready", "Idle")
 ON_THE_WAY = ("Pending", "Loading", "Updating")
 LATE = "StartupTimeout"
+NEXT_STARTING, NEXT_FAILED = "NextVersionStarting", "NextVersionFailed"
+"""Reasons of a model that answers while its next version does not."""
 GATEWAY, HEAD = "gateway", "head"
 SERVE_REASONS = ("Starting", "NotDeployed", "Unseen", "Unconfirmed", "")
 """What is said of a model that is simply on its way; any other reason is one to act on."""
@@ -53,11 +57,11 @@ class Status:
 
 def status(portfolio: Portfolio, observed: Observed, revision: str) -> Status:
     """Return the truth about a portfolio whose wanted routing table has this revision."""
-    states = {member.name: _state(portfolio, member, observed) for member in portfolio.members}
+    states = {member.name: _state(portfolio, member, observed, revision) for member in portfolio.members}
     models = tuple(_with_stand_in(portfolio, state, states) for state in states.values())
     confirmed = confirmed_revision(observed.gateway)
     findings = (
-        _programmed(observed, revision),
+        _programmed(observed, revision, models),
         _models_ready(models),
         _gateway_ready(portfolio, observed),
         _ready(portfolio, states, observed),
@@ -85,7 +89,7 @@ def last_line(message: str) -> str:
     return lines[-1] if lines else ""
 
 
-def _state(portfolio: Portfolio, member: Member, observed: Observed) -> ModelState:
+def _state(portfolio: Portfolio, member: Member, observed: Observed, revision: str) -> ModelState:
     host = portfolio.base(member) if member.engine == "adapter" else member
     seen = next(
         (
@@ -97,9 +101,11 @@ def _state(portfolio: Portfolio, member: Member, observed: Observed) -> ModelSta
     )
     if host is None or not effective.has_own_application(host):
         return seen or ModelState(name=member.name, state="Pending", reason="Unseen")
-    application = observed.applications.get(effective.application(host))
-    state = _with_cause(member, application, seen)
-    return _with_obstacle(host, state, observed)
+    application = observed.applications.get(application_of(portfolio, host))
+    coming = next_version(observed.gateway, revision, member.name)
+    if seen is not None and coming is not None and answers(seen) and coming.state not in ANSWERING:
+        return _beside(seen, _with_obstacle(host, _with_cause(member, application, coming), observed))
+    return _with_obstacle(host, _with_cause(member, application, seen), observed)
 
 
 def _with_obstacle(host: Member, state: ModelState, observed: Observed) -> ModelState:
@@ -118,6 +124,14 @@ def _with_obstacle(host: Member, state: ModelState, observed: Observed) -> Model
 
 def _blocked(observed: Observed, *roles: str) -> Blocked | None:
     return next((observed.blocked[role] for role in roles if role in observed.blocked), None)
+
+
+def _beside(seen: ModelState, coming: ModelState) -> ModelState:
+    """Return the state of a model that answers, with what keeps its next version from doing so."""
+    why = coming.message or coming.reason
+    message = f"its next version is {coming.state} ({why}); this one answers until it does"
+    reason = NEXT_FAILED if coming.state == "Failed" else NEXT_STARTING
+    return seen.model_copy(update={"reason": reason, "message": message})
 
 
 def _with_cause(member: Member, application: Application | None, seen: ModelState | None) -> ModelState:
@@ -167,7 +181,7 @@ def _unseen(observed: Observed, kind: str, truth: Truth, reason: str) -> Finding
     return Finding(kind, truth, blocked.reason, f"no gateway replica answers: {blocked.message}")
 
 
-def _programmed(observed: Observed, revision: str) -> Finding:
+def _programmed(observed: Observed, revision: str, models: tuple[ModelState, ...]) -> Finding:
     gateway = observed.gateway
     if gateway is None:
         return _unseen(observed, "Programmed", "Unknown", "GatewayUnseen")
@@ -175,6 +189,8 @@ def _programmed(observed: Observed, revision: str) -> Finding:
     rejected = next((replica.rejected for replica in behind if replica.rejected), None)
     if rejected:
         return Finding("Programmed", "False", "Rejected", f"the last good revision keeps serving: {rejected}")
+    if behind and all(replica.candidate == revision for replica in behind):
+        return _coming(revision, models)
     if behind:
         message = f"{len(behind)} of {len(gateway.replicas)} gateway replicas do not run on {revision} yet"
         return Finding("Programmed", "False", "Converging", message)
@@ -200,6 +216,15 @@ def _budget_available(portfolio: Portfolio, gateway: GatewayState | None) -> tup
         message = "what was spent is forgotten when the Ray head is lost: write ray.redis to keep it"
         return (Finding("BudgetAvailable", "Unknown", "NotDurable", message),)
     return (Finding("BudgetAvailable", "True", "Unspent"),)
+
+
+def _coming(revision: str, models: tuple[ModelState, ...]) -> Finding:
+    """Return why the gateways hold the wanted table and do not route by it yet."""
+    coming = [state for state in models if state.reason in (NEXT_STARTING, NEXT_FAILED)]
+    told = "; ".join(f"{state.name}: {state.message}" for state in coming) or "any moment now"
+    failed = any(state.reason == NEXT_FAILED for state in coming)
+    message = f"{revision} follows when the models that it names answer: {told}"
+    return Finding("Programmed", "False", NEXT_FAILED if failed else NEXT_STARTING, message)
 
 
 def _models_ready(models: tuple[ModelState, ...]) -> Finding:

@@ -35,6 +35,8 @@ PROVIDER_AGAIN_SECONDS = 60.0
 """After a listing that worked: a provider may go away without telling."""
 
 log = logging.getLogger("folio.health")
+Subject = tuple[str, str, str | None]
+"""Model, identity and application: an upgrade is another model under the same name."""
 State = Literal["Pending", "Loading", "Ready", "Updating", "Failed", "Idle"]
 
 
@@ -54,34 +56,33 @@ class Health:
     """Sends canaries in the background, at every change of a model's replicas, and knows what they found."""
 
     def __init__(self) -> None:
-        self._policy: Policy | None = None
-        self._findings: dict[tuple[str, str], Finding] = {}
-        """By model and identity: an upgrade is another model under the same name."""
+        self._policies: tuple[Policy, ...] = ()
+        self._findings: dict[Subject, Finding] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def use(self, policy: Policy | None) -> None:
-        """Look after the models of this table."""
-        self._policy = policy
-        if policy is not None:
-            self._carry_over(policy)
+    def use(self, active: Policy | None, candidate: Policy | None = None) -> None:
+        """Look after the models of these tables; a candidate's have to answer before anybody asks them."""
+        self._policies = tuple(policy for policy in (active, candidate) if policy is not None)
+        self._carry_over(active)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._look())
         self._changed.set()
 
-    def _carry_over(self, policy: Policy) -> None:
+    def _carry_over(self, active: Policy | None) -> None:
         """Forget what no table names. What replicas of another identity were found to do stands for an update
-        until one of its own answers.
+        in place until one of its own answers; never for a second application, which has yet to show itself.
         """
-        known = {name: finding for (name, _), finding in self._findings.items() if finding.works}
-        kept = {}
-        for model in policy.table.models:
-            key = _key(model)
-            if key in self._findings:
-                kept[key] = self._findings[key]
-            elif model.name in known and model.engine != "external":
-                kept[key] = replace(known[model.name], current=False, at=-math.inf)
+        known = {(name, one): found for (name, _, one), found in self._findings.items() if found.works}
+        kept = {key: found for key, found in self._findings.items() if key in self._subjects()}
+        for model in active.table.models if active is not None else ():
+            before = known.get((model.name, model.application))
+            if before is not None and model.engine != "external":
+                kept.setdefault(_key(model), replace(before, current=False, at=-math.inf))
         self._findings = kept
+
+    def _subjects(self) -> dict[Subject, Backend]:
+        return {_key(one.model): one for policy in self._policies for one in policy.backends.values()}
 
     def heard(self, application: str) -> None:  # noqa: ARG002 - any change may be ours
         self._changed.set()
@@ -135,12 +136,8 @@ class Health:
                     await asyncio.wait_for(self._changed.wait(), seconds)
 
     def _due(self) -> list[Backend]:
-        if self._policy is None:
-            return []
         now = time.monotonic()
-        return [
-            one for one in self._policy.backends.values() if one.pool.addresses and self._is_due(one, now)
-        ]
+        return [one for one in self._subjects().values() if one.pool.addresses and self._is_due(one, now)]
 
     def _is_due(self, backend: Backend, now: float) -> bool:
         finding = self._findings.get(_key(backend.model))
@@ -161,7 +158,7 @@ class Health:
         except AskError as error:
             finding = Finding(replicas, works=False, message=error.message, at=time.monotonic())
             log.warning("canary of %s failed: %s", backend.model.name, error.message)
-        if self._policy is not None and _key(backend.model) in map(_key, self._policy.table.models):
+        if _key(backend.model) in self._subjects():
             self._findings[_key(backend.model)] = finding
 
 
@@ -169,8 +166,8 @@ def _answers(state: ModelState) -> bool:
     return state.state == "Ready" or state.reason == OLD_REPLICAS
 
 
-def _key(model: Model) -> tuple[str, str]:
-    return model.name, model.identity
+def _key(model: Model) -> Subject:
+    return model.name, model.identity, model.application
 
 
 def _replicas(backend: Backend) -> frozenset[str]:

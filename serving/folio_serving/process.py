@@ -38,6 +38,6 @@ class GatewayProcess:
     async def reconfigure(self, config: Mapping[str, Any]) -> None:
         await self.keeper.apply(config)
         self.door.use(self.keeper.auth)
-        self.health.use(self.keeper.active)
+        self.health.use(self.keeper.active, self.keeper.candidate)
         if self.keeper.active is not None:
             self.leases.use(self.keeper.active.table.budgets)

@@ -44,6 +44,7 @@ class Reporter:
             replica=self._replica,
             revision=active.table.revision if active is not None else "",
             candidate=candidate.table.revision if candidate is not None else None,
+            candidate_models=self._health.states(candidate) if candidate is not None else (),
             rejected=self._keeper.rejected,
             models=self._health.states(active) if active is not None else (),
             budgets=self._leases.states(),

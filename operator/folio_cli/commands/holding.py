@@ -9,11 +9,11 @@ from folio_cli import show
 from folio_cli.exits import OK, Problem
 from folio_cli.local import bringing_up, processes
 from folio_cli.local.applied import load_applied
-from folio_cli.local.bringing_up import Started
+from folio_cli.local.bringing_up import Deployment, Started
 from folio_cli.local.state import Running, StateDir
 from folio_cli.local.watching import Eyes, is_settled
 from folio_cli.progress import Lines, Progress
-from folio_operator.status import Status
+from folio_operator.status import NEXT_FAILED, Status
 from folio_operator.world import Portfolio
 
 LOOK_SECONDS = 0.5
@@ -26,11 +26,14 @@ FAILED_FOR_SECONDS = 8.0
 class Scene:
     """What one looks at while it comes up."""
 
-    eyes: Eyes
+    deployment: Deployment
     running: Running
-    portfolio: Portfolio
     is_new: bool = True
     """Whether it came up for the first time: then one is told how to talk to it."""
+
+    @property
+    def portfolio(self) -> Portfolio:
+        return self.deployment.applied.portfolio
 
     @property
     def timeout_seconds(self) -> float:
@@ -42,7 +45,8 @@ def until_settled(scene: Scene, lines: Progress) -> Status:
     began = settled_since = time.monotonic()
     told = not scene.is_new
     while True:
-        status = scene.eyes.status(scene.portfolio)
+        scene.deployment.advance()
+        status = scene.deployment.eyes.status(scene.portfolio)
         lines.show(status)
         if not told and status.finding("Ready").status == "True":
             told = True
@@ -53,9 +57,26 @@ def until_settled(scene: Scene, lines: Progress) -> Status:
             is_settled(status) and now - settled_since >= _patience(status)
         ) or now - began > scene.timeout_seconds:
             return status
-        if not processes.is_supervised(scene.running):
-            raise Problem("it was stopped while it came up", ["folio up starts it again"])
+        _insist_that_it_runs(scene)
         time.sleep(LOOK_SECONDS)
+
+
+def until_drained(scene: Scene, lines: Progress) -> None:
+    """Wait until the applications that nobody asks any more have finished what they began, and are gone."""
+    told: frozenset[str] = frozenset()
+    while draining := scene.deployment.draining:
+        if draining != told:
+            told = draining
+            _say(lines, [f"{name} finishes what it began, then it is removed" for name in sorted(draining)])
+        _insist_that_it_runs(scene)
+        time.sleep(LOOK_SECONDS)
+        scene.deployment.advance()
+    scene.deployment.advance()
+
+
+def _insist_that_it_runs(scene: Scene) -> None:
+    if not processes.is_supervised(scene.running):
+        raise Problem("it was stopped while it came up", ["folio up starts it again"])
 
 
 def _say(lines: Progress, said: list[str]) -> None:
@@ -64,7 +85,8 @@ def _say(lines: Progress, said: list[str]) -> None:
 
 
 def _patience(status: Status) -> float:
-    return FAILED_FOR_SECONDS if any(model.state == "Failed" for model in status.models) else 0.0
+    failed = any(model.state == "Failed" or model.reason == NEXT_FAILED for model in status.models)
+    return FAILED_FOR_SECONDS if failed else 0.0
 
 
 def invitation(url: str, portfolio: Portfolio) -> list[str]:

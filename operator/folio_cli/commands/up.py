@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 import typer
 
 from folio_cli import inputs, options, show
-from folio_cli.commands.holding import Scene, hold, until_settled
+from folio_cli.commands.holding import Scene, hold, until_drained, until_settled
 from folio_cli.exits import FAILED, OK, UsageProblem
 from folio_cli.local import applied as applications
 from folio_cli.local import bringing_up, materials, ports, processes, sizing
 from folio_cli.local.applied import Applied
+from folio_cli.local.bringing_up import Deployment
 from folio_cli.local.state import Running, StateDir
 from folio_cli.local.watching import Eyes
 from folio_cli.progress import Progress, progress
@@ -143,11 +144,12 @@ def _start(wanted: Wanted) -> int:
             running = started.running
             eyes = Eyes.on(running, wanted.state)
             show_lines.say(f"Ray is up; starting the gateway on {running.url}")
-            bringing_up.deploy(eyes, applied, running.ports.http, first=True)
+            deployment = Deployment(eyes, wanted.state, applied, running.ports.http)
+            deployment.start()
             applications.save(wanted.state, applied)
             show_lines.say(f"the gateway answers on {running.url}/v1")
             _warn_of_missing_files(wanted, show_lines)
-            status = until_settled(Scene(eyes, running, wanted.portfolio), show_lines)
+            status = until_settled(Scene(deployment, running), show_lines)
         except BaseException:
             _stop_what_started(wanted.state)
             raise
@@ -190,7 +192,7 @@ def _edit(wanted: Wanted, running: Running) -> int:
         )
     before = applications.load_applied(wanted.state)
     eyes = Eyes.on(running, wanted.state)
-    nonces = retried(before.nonces if before else {}, wanted.portfolio.members, eyes.serve.applications())
+    nonces = retried(before.nonces if before else {}, wanted.portfolio, eyes.serve.applications())
     applied = Applied(wanted.portfolio, nonces)
     here = Circumstances(site=site.local(running.ports.http), nonces=nonces)
     old = desired(before.portfolio, replace(here, nonces=before.nonces)) if before else None
@@ -200,10 +202,13 @@ def _edit(wanted: Wanted, running: Running) -> int:
     materials.place(wanted.state, wanted.given, wanted.portfolio, wanted.volumes)
     applications.save(wanted.state, applied)
     began = time.monotonic()
-    bringing_up.deploy(eyes, applied, running.ports.http, first=False)
+    deployment = Deployment(eyes, wanted.state, applied, running.ports.http)
+    deployment.apply()
     with progress(show.console(), quiet=wanted.quiet) as lines:
         _warn_of_missing_files(wanted, lines)
-        status = until_settled(Scene(eyes, running, wanted.portfolio, is_new=False), lines)
+        scene = Scene(deployment, running, is_new=False)
+        status = until_settled(scene, lines)
+        until_drained(scene, lines)
     if wanted.quiet:
         show.print_json({"plan": show.plan_json(found), **show.status_json(status, f"{running.url}/v1")})
     else:

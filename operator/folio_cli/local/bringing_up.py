@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -19,13 +20,14 @@ from folio_cli.local import ports, processes, ray_head, supervisor
 from folio_cli.local.applied import Applied
 from folio_cli.local.serve_api import ServeApi, ServeError
 from folio_cli.local.sizing import logical_cpus
-from folio_cli.local.state import Running, StateDir
+from folio_cli.local.state import Running, StateDir, write_private
 from folio_cli.local.watching import Eyes
 from folio_operator import effective, site
 from folio_operator.desired import Circumstances, Desired, desired
 from folio_operator.retry import has_given_up
 from folio_operator.serve_config import GATEWAY
 from folio_operator.status import last_line
+from folio_operator.succession import Asked, Drains, Past
 from folio_operator.world import Application
 
 RAY_SECONDS = 180.0
@@ -88,16 +90,60 @@ def _await_ray(state: StateDir, running: Running, process: subprocess.Popen[byte
     raise Problem(f"Ray did not start; the whole log is {state.log}", tail)
 
 
-def deploy(eyes: Eyes, applied: Applied, http_port: int, *, first: bool) -> Desired:
-    """Put the configuration; the first time the gateway alone, so that no model keeps it from answering."""
-    circumstances = Circumstances(site=site.local(http_port), nonces=applied.nonces)
-    if first:
-        alone = desired(applied.portfolio, replace(circumstances, applications=(GATEWAY,)))
-        eyes.serve.put(alone.serve_config)
-        _await_gateway(eyes)
-    whole = desired(applied.portfolio, circumstances)
-    eyes.serve.put(whole.serve_config)
-    return whole
+@dataclass
+class Deployment:
+    """What one command asks of Serve: again and again, until nothing is on its way any more."""
+
+    eyes: Eyes
+    state: StateDir
+    applied: Applied
+    http_port: int
+    drains: Drains = field(default_factory=Drains)
+
+    def start(self) -> None:
+        """Ask for the gateway alone, then for all, so that no model keeps the gateway from answering."""
+        self.state.asked.unlink(missing_ok=True)
+        self._put(self._desired(None, applications=(GATEWAY,)))
+        _await_gateway(self.eyes)
+        self._put(self._desired(None))
+
+    def apply(self) -> None:
+        """Ask for what is wanted now, whether or not it was asked for before."""
+        self._put(self._desired(self._past()))
+
+    def advance(self) -> None:
+        """Ask for what follows from what has come up or drained meanwhile, if anything does."""
+        past = self._past()
+        wanted = self._desired(past)
+        self.drains.note(self.state, wanted.succession, past.gateway, time.monotonic())
+        if json.dumps(wanted.serve_config) != self._asked():
+            self._put(wanted)
+
+    @property
+    def draining(self) -> frozenset[str]:
+        """Applications that finish what they began before they are removed."""
+        return frozenset(self._desired(self._past()).succession.draining)
+
+    def _desired(self, past: Past | None, *, applications: Collection[str] | None = None) -> Desired:
+        here = site.local(self.http_port)
+        circumstances = Circumstances(
+            site=here, nonces=self.applied.nonces, applications=applications, past=past
+        )
+        return desired(self.applied.portfolio, circumstances)
+
+    def _past(self) -> Past:
+        drained = self.drains.over(self.state, time.monotonic())
+        return Past(Asked.of(json.loads(self._asked())), self.eyes.gateway.state(), drained)
+
+    def _asked(self) -> str:
+        try:
+            return self.state.asked.read_text()
+        except OSError:
+            return "{}"
+
+    def _put(self, wanted: Desired) -> None:
+        self.eyes.serve.put(wanted.serve_config)
+        write_private(self.state.asked, json.dumps(wanted.serve_config))
 
 
 def _await_gateway(eyes: Eyes) -> None:

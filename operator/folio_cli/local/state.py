@@ -66,6 +66,11 @@ class StateDir:
         return self.path / "volumes"
 
     @property
+    def asked(self) -> Path:
+        """What Serve was last asked for."""
+        return self.path / "serve.json"
+
+    @property
     def internal_token(self) -> Path:
         return self.secrets / INTERNAL_TOKEN_FILE
 

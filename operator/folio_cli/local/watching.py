@@ -8,7 +8,7 @@ from folio_cli.local.gateway_api import GatewayApi
 from folio_cli.local.serve_api import ServeApi, ServeError
 from folio_cli.local.state import Running, StateDir
 from folio_operator.render_table import routing_table
-from folio_operator.status import Status, status
+from folio_operator.status import NEXT_FAILED, Status, status
 from folio_operator.world import Observed, Portfolio
 
 SETTLED = ("Ready", "Idle", "Failed")
@@ -42,6 +42,6 @@ class Eyes:
 def is_settled(found: Status) -> bool:
     """Whether nothing more will happen by itself: the table is live, every model answers or has failed."""
     live = found.finding("Programmed")
-    return (live.status == "True" or live.reason == "Rejected") and all(
+    return (live.status == "True" or live.reason in ("Rejected", NEXT_FAILED)) and all(
         model.state in SETTLED for model in found.models
     )

@@ -24,6 +24,7 @@ STAGES: tuple[tuple[Check, ...], ...] = (
         references.models_exist,
     ),
     (
+        supported.second_applications,
         references.rungs_are_models,
         references.bases_are_served,
         references.embedders_are_served,

@@ -59,31 +59,43 @@ def pools_hold_the_minimum(portfolio: Portfolio) -> Iterator[Failure]:
         members = [each for each in portfolio.members if each.entry.pool == pool.name]
         needed = workers_needed(pool, members)
         if needed > pool.max_workers and all(not list(_excess(each, pool)) for each in members):
+            names = ", ".join(each.name for each in members)
+            beside = " and a second application" if _second_share(members) else ""
             message = (
-                f"the minReplicas of {', '.join(each.name for each in members)} need {needed} workers:"
+                f"the minReplicas of {names}{beside} need {needed} workers:"
                 f" raise maxWorkers to {needed}, or lower a model's scaling.minReplicas"
             )
             yield Failure("PoolTooSmall", in_portfolio(portfolio, f"pools[{pool.name}].maxWorkers"), message)
 
 
 def workers_needed(pool: Pool, members: list[Member]) -> int:
-    """Return the workers that hold every model's minReplicas, as GPUs count."""
+    """Return the workers that hold every model's minReplicas and a BlueGreen update, as GPUs count."""
     held = effective.worker_gpus(pool)
     if not held:
         return pool.min_workers
     wanted = sum(
         (effective.gpu_share(each) * each.entry.scaling.min_replicas for each in members), Decimal(0)
     )
-    return max(pool.min_workers, ceil(wanted / held))
+    return max(pool.min_workers, ceil((wanted + _second_share(members)) / held))
+
+
+def _second_share(members: list[Member]) -> Decimal:
+    """Return the GPUs of the largest second application: more than one wait for each other."""
+    shares = (
+        effective.gpu_share(each) * effective.second_replicas(each)
+        for each in members
+        if each.entry.update_strategy.type == "BlueGreen"
+    )
+    return max(shares, default=Decimal(0))
 
 
 def gpu_ceiling_holds(portfolio: Portfolio) -> Iterator[Failure]:
-    """MaxGPUs holds every minReplicas, and one replica more while a model is updated."""
+    """MaxGPUs holds every minReplicas, and what one model's update takes besides."""
     ceiling = portfolio.resource.spec.max_gpus
     if ceiling is None:
         return
     always = sum(effective.gpus(each) * each.entry.scaling.min_replicas for each in portfolio.members)
-    surge = max((effective.gpus(each) for each in portfolio.members if _surges(each)), default=0)
+    surge = max((_surge(each) for each in portfolio.members), default=0)
     if always + surge > ceiling:
         message = (
             f"minReplicas take {always} GPUs and an update {surge} more: raise maxGPUs to"
@@ -93,13 +105,13 @@ def gpu_ceiling_holds(portfolio: Portfolio) -> Iterator[Failure]:
         yield Failure("GPUCeilingTooLow", in_portfolio(portfolio, "maxGPUs"), message)
 
 
-def _surges(member: Member) -> bool:
+def _surge(member: Member) -> int:
+    """Return the GPUs that an update of the model takes beside what serves."""
     strategy = member.entry.update_strategy
-    return (
-        strategy.type == "RollingUpdate"
-        and strategy.max_surge_percent > 0
-        and member.entry.scaling.min_replicas > 0
-    )
+    if strategy.type == "BlueGreen":
+        return effective.gpus(member) * effective.second_replicas(member)
+    surges = strategy.type == "RollingUpdate" and strategy.max_surge_percent > 0
+    return effective.gpus(member) if surges and member.entry.scaling.min_replicas > 0 else 0
 
 
 def queues_are_visible(portfolio: Portfolio) -> Iterator[Failure]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from folio_api.model import SpecialistModelSpec
 from folio_api.policy import Intent
 from folio_api.portfolio import ModelPortfolioSpec
+from folio_operator import effective
 from folio_operator.checks.places import in_entry, in_model, in_policy, in_portfolio
 from folio_operator.failure import Failure
 from folio_operator.world import Member, Portfolio
@@ -30,12 +31,29 @@ def portfolio_fields(portfolio: Portfolio) -> Iterator[Failure]:
             yield _not_supported(
                 where, "Redact is not built yet: write Refuse, and clear a model for the class"
             )
-    for entry in spec.models:
-        if entry.update_strategy.type == "BlueGreen":
-            where = in_entry(portfolio, entry, "updateStrategy.type")
-            yield _not_supported(
-                where, "BlueGreen is not built yet: write RollingUpdate with maxSurgePercent: 100"
-            )
+
+
+def second_applications(portfolio: Portfolio) -> Iterator[Failure]:
+    """A model moves to its next version alone: in an application of its own, that no other one reads."""
+    readers = {
+        embedder.name: member.name
+        for member in portfolio.members
+        if member.engine == "retriever" and (embedder := portfolio.embedder(member))
+    }
+    for member in portfolio.members:
+        if member.entry.update_strategy.type == "BlueGreen":
+            where = in_entry(portfolio, member.entry, "updateStrategy.type")
+            if not effective.has_own_application(member):
+                host = "its base" if member.engine == "adapter" else "its provider"
+                yield _not_supported(
+                    where, f"{member.name} has no application: it is served by {host}: remove updateStrategy"
+                )
+            elif member.name in readers:
+                yield _not_supported(
+                    where,
+                    f"{readers[member.name]} reads through {member.name} and would have to move with it:"
+                    " write RollingUpdate with maxSurgePercent: 100",
+                )
 
 
 def _portfolio_features(spec: ModelPortfolioSpec) -> Iterable[tuple[str, object, str]]:

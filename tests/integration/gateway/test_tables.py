@@ -209,3 +209,26 @@ async def test_a_canary_that_fails_makes_the_model_failed_with_its_reason(portfo
     assert asked["large"]["max_tokens"] == 1
     assert asked["vectors"]["input"] == "canary"
     await canary(policy.backends["large"])
+
+
+async def test_a_candidate_s_models_are_asked_for_a_canary_before_anybody_asks_them(
+    portfolio: Portfolio,
+) -> None:
+    first = table_of(own_model("small"), ladder=(rung("small"),))
+    moved = own_model("small", application="model-small_2", identity="small-2")
+    second = table_of(moved, ladder=(rung("small"),))
+    await portfolio.apply(first)
+    await portfolio.apply(first, candidate=second)
+    portfolio.replicas.put("model-small_2", portfolio.address("model-small"))
+
+    health = portfolio.process.health
+    before = [state.state for state in portfolio.process.reporter.own().candidate_models]
+    await asyncio.gather(*(health._try(backend) for backend in health._due()))
+    told = portfolio.process.reporter.own()
+
+    assert before == ["Loading"]
+    assert (told.revision, told.candidate) == (first.revision, second.revision)
+    assert [state.state for state in told.candidate_models] == ["Ready"]
+    assert [state.state for state in told.models] == ["Ready"]
+    assert len(portfolio.models.asked) == 2
+    assert (await portfolio.chat()).headers["x-folio-revision"] == first.revision

@@ -114,8 +114,8 @@ def test_a_failed_application_alone_gets_a_new_nonce():
         "model-handbook": Application("model-handbook", "UNHEALTHY", replicas=0),
     }
 
-    assert retried({"minilm": "4"}, desk().members, states) == {"triage": "1", "minilm": "4", "handbook": "1"}
-    assert retried({"triage": "1"}, desk().members, states)["triage"] == "2"
+    assert retried({"minilm": "4"}, desk(), states) == {"triage": "1", "minilm": "4", "handbook": "1"}
+    assert retried({"triage": "1"}, desk(), states)["triage"] == "2"
 
 
 def _status(*models: ModelState, programmed: str = "True", reason: str = "Confirmed") -> Status:

@@ -134,6 +134,10 @@ class Shell:
     async def settle(self) -> None:
         """Everything is written, the gateway and then the models run, and every gateway confirms."""
         self.write()
+        await self.settle_running()
+
+    async def settle_running(self) -> None:
+        """What is written comes up."""
         await self.pass_over()
         self.serve_runs(GATEWAY)
         await self.pass_over()
@@ -174,11 +178,15 @@ class Shell:
         self.serve_runs(*names)
         self.gateway_says(self.wanted_revision())
 
-    def gateway_says(self, revision: str, **states: str) -> None:
-        """Both gateway replicas run on the revision; models are Ready but where it is said."""
+    def gateway_says(self, revision: str, candidate: str | None = None, **states: str) -> None:
+        """Both gateway replicas run on the revision; models are Ready but where it is said of the candidate."""
         models = tuple(ModelState(name=name, state=states.get(name, "Ready"), replicas=1) for name in MODELS)  # type: ignore[arg-type]
-        replicas = tuple(ReplicaState(replica=name, revision=revision) for name in ("a", "b"))
-        self.gateways.answer = GatewayState(replicas=replicas, models=models)
+        told = {"revision": revision, "candidate": candidate, "candidate_models": models if candidate else ()}
+        replicas = tuple(ReplicaState.model_validate({"replica": name, **told}) for name in ("a", "b"))
+        serving = (
+            tuple(each.model_copy(update={"state": "Ready"}) for each in models) if candidate else models
+        )
+        self.gateways.answer = GatewayState(replicas=replicas, models=serving)
 
     def used(self, requests: float) -> None:
         """Every gateway replica tells how much of BUDGET is used."""
@@ -189,6 +197,11 @@ class Shell:
 
     def serve_config(self) -> dict[str, Any]:
         return yaml.safe_load(self.service()["spec"]["serveConfigV2"])
+
+    def tables(self) -> dict[str, Any]:
+        """Return the tables that the gateway is asked to hold."""
+        gateway = next(each for each in self.serve_config()["applications"] if each["name"] == GATEWAY)
+        return dict(gateway["deployments"][0]["user_config"])
 
     def wanted_revision(self) -> str:
         return self.service()["metadata"]["annotations"]["folio.dev/revision"]

@@ -39,6 +39,7 @@ def bad(reason: str, where: str, fix: str, obj: str, path: str, value: Any) -> B
     return Bad(reason, where, fix, {obj: {path: value}})
 
 
+BLUE_GREEN = {"models.0.updateStrategy": {"type": "BlueGreen"}, "models.0.scaling": {"minReplicas": 2}}
 STORE = {"store": {"uri": "file:///x"}}
 IN_PORTFOLIO, IN_POLICY = f"{PORTFOLIO} spec.", f"{POLICY} spec."
 BAD = [
@@ -47,7 +48,10 @@ BAD = [
     bad("NotSupported", "rollout.gates", "remove them", PORTFOLIO, "rollout.gates", [{"name": "regression"}]),
     bad("NotSupported", "rollout.canary", "remove canary", PORTFOLIO, "rollout.canary", {"percent": 10, "duration": "5m"}),
     bad("NotSupported", "dataClasses[pii].whenNoneCleared", "write Refuse", PORTFOLIO, "dataClasses.0.whenNoneCleared", "Redact"),
-    bad("NotSupported", "models[general].updateStrategy.type", "RollingUpdate", PORTFOLIO, "models.0.updateStrategy", {"type": "BlueGreen"}),
+    bad("NotSupported", "models[contracts].updateStrategy.type", "served by its base", PORTFOLIO, "models.1.updateStrategy", {"type": "BlueGreen"}),
+    bad("NotSupported", "models[minilm].updateStrategy.type", "handbook reads through minilm", PORTFOLIO, "models.3.updateStrategy", {"type": "BlueGreen"}),
+    Bad("PoolTooSmall", "pools[l4].maxWorkers", "and a second application need 4 workers", {PORTFOLIO: {**BLUE_GREEN, "pools.0.maxWorkers": 3}}),
+    Bad("GPUCeilingTooLow", "maxGPUs", "and an update 2 more: raise maxGPUs to 4", {PORTFOLIO: {**BLUE_GREEN, "maxGPUs": 3}}),
     bad("NotSupported", "intents[bank].before", "remove before", POLICY, "intents.0.before", [{"model": "handbook", "as": "Passages"}]),
     bad("NotSupported", "intents[bank].orchestrate", "remove orchestrate", POLICY, "intents.0.orchestrate", {"models": ["handbook"], "maxCalls": 2}),
     bad("NotSupported", "intents[bank].matchAny.inputs", "Image is not built yet", POLICY, "intents.0.matchAny.inputs", ["Image"]),

@@ -224,3 +224,56 @@ async def test_a_model_edit_restarts_that_model_alone(settled: Shell):
     assert [name for name in after if after[name].get("args") != before[name].get("args")] == [
         "model-general"
     ]
+
+
+async def test_a_blue_green_model_moves_once_its_next_version_answers(shell: Shell):
+    blue_green = {PORTFOLIO: {"models.0.updateStrategy": {"type": "BlueGreen"}}}
+    shell.write(blue_green)
+    await shell.settle_running()
+    (old,) = moved_applications(shell)
+    shell.write({**blue_green, GENERAL: {"vllm.engineArgs.max_model_len": 4096}})
+
+    await shell.pass_over()
+    new, still = moved_applications(shell)
+    assert still == old
+    candidate = shell.tables()["candidate"]["revision"]
+    shell.serve_runs(*(each["name"] for each in shell.serve_config()["applications"] if each["name"] != new))
+    shell.gateway_says(shell.wanted_revision(), candidate, general="Loading")
+    await shell.pass_over()
+    assert shell.condition("Programmed") == ("False", "NextVersionStarting")
+    assert shell.condition("Ready")[0] == "True"
+    assert len(moved_applications(shell)) == 2
+
+    shell.gateway_says(shell.wanted_revision(), candidate)
+    await shell.pass_over()
+    assert shell.tables() == {"active": shell.tables()["active"]}
+    assert shell.wanted_revision() == candidate
+    shell.gateway_says(candidate)
+    assert (await shell.pass_over() or 0) <= 120
+    assert shell.condition("Programmed") == ("True", "Confirmed")
+    assert moved_applications(shell) == [new, old]
+
+    shell.clock.seconds += 120
+    await shell.pass_over()
+    assert moved_applications(shell) == [new]
+
+
+async def test_a_next_version_that_fails_is_told_as_stalled_while_the_old_one_serves(shell: Shell):
+    blue_green = {PORTFOLIO: {"models.0.updateStrategy": {"type": "BlueGreen"}}}
+    shell.write(blue_green)
+    await shell.settle_running()
+    shell.write({**blue_green, GENERAL: {"vllm.engineArgs.max_model_len": 4096}})
+    await shell.pass_over()
+    shell.everything_runs()
+    shell.gateway_says(shell.wanted_revision(), shell.tables()["candidate"]["revision"], general="Failed")
+
+    await shell.pass_over()
+
+    assert shell.condition("Stalled") == ("True", "NextVersionFailed")
+    assert shell.condition("Ready")[0] == "True"
+    assert "its next version is Failed" in shell.message("Programmed")
+
+
+def moved_applications(shell: Shell) -> list[str]:
+    names = [each["name"] for each in shell.serve_config()["applications"]]
+    return [name for name in names if name.startswith("model-general")]
