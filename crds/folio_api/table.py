@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -275,6 +276,8 @@ class ReplicaState(Frozen):
     """Why the newest table was not taken; the last good one keeps serving."""
     models: tuple[ModelState, ...] = ()
     budgets: tuple[BudgetState, ...] = ()
+    waiting_seconds: Mapping[str, float] = Field(default_factory=dict)
+    """For how long each model that does not answer has not, under either table."""
 
 
 class GatewayState(Frozen):

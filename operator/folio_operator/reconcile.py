@@ -56,7 +56,7 @@ from folio_operator.gather import (
     observed,
     referenced,
 )
-from folio_operator.giving_up import Lateness, Patience
+from folio_operator.giving_up import Patience
 from folio_operator.kuberay import is_untouched
 from folio_operator.leaving import Leaver
 from folio_operator.monitoring import pod_monitors
@@ -115,7 +115,6 @@ class Reconciler:
     rhythm: Rhythm = field(default_factory=Rhythm)
     mint: Callable[[], str] = new_token
     patience: Patience = field(default_factory=Patience)
-    lateness: Lateness = field(default_factory=Lateness)
     deaths: Deaths = field(default_factory=Deaths)
     drains: Drains = field(default_factory=Drains)
     _rests: dict[Key, Rest] = field(default_factory=dict)
@@ -154,7 +153,6 @@ class Reconciler:
         """A portfolio is gone: its children go by their owner reference."""
         self._rests.pop(key, None)
         self.patience.forget(key)
-        self.lateness.forget(key)
         self.leaver.kuberay.forget(key)
         self.drains.forget(key)
         self.gatherer.reader.forget(key)
@@ -225,7 +223,6 @@ class Reconciler:
         extras = self._extras(decision.serving) if decision.serving is not None else []
         if exposed := await self.extras.apply(body, extras):
             found = replace(found, findings=(*found.findings, exposed))
-        self.lateness.note(found.key, found.models, self.monotonic())
         await self.reporter.portfolio(body, found)
         due = self._due_seconds(gathered, trouble, retry_seconds, self.extras.seconds_until_due(extras))
         return seen.gateway, due, self._poll_seconds(gathered, found)
@@ -242,7 +239,6 @@ class Reconciler:
         return replace(
             observed(gathered.service, None),
             blocked={each.role: each for each in troubles},
-            late=self.lateness.late(gathered.portfolio, now),
         )
 
     async def _apply(
@@ -374,7 +370,6 @@ class Reconciler:
             waits.append(self.rhythm.untouched)
         now = self.monotonic()
         waits.append(self.deaths.seconds_until_over(gathered.portfolio.key, now))
-        waits.append(self.lateness.seconds_until_due(gathered.portfolio, now))
         finite = [each for each in waits if each is not None and each != float("inf")]
         return max(min(finite), 0.0) if finite else None
 

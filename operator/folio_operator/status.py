@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from folio_api.table import OLD_REPLICAS, GatewayState, ModelState
+from folio_api.types import duration_text
 from folio_operator import effective
 from folio_operator.applications import application as application_of
 from folio_operator.succession import next_version
@@ -100,26 +101,38 @@ def _state(portfolio: Portfolio, member: Member, observed: Observed, revision: s
         None,
     )
     if host is None or not effective.has_own_application(host):
-        return seen or ModelState(name=member.name, state="Pending", reason="Unseen")
+        silent = ModelState(name=member.name, state="Pending", reason="Unseen")
+        return _in_time(member, seen or silent, observed.gateway)
     application = observed.applications.get(application_of(portfolio, host))
     coming = next_version(observed.gateway, revision, member.name)
-    if seen is not None and coming is not None and answers(seen) and coming.state not in ANSWERING:
-        return _beside(seen, _with_obstacle(host, _with_cause(member, application, coming), observed))
-    return _with_obstacle(host, _with_cause(member, application, seen), observed)
+    if coming is None and application is None and confirmed_revision(observed.gateway) != revision:
+        coming = ModelState(name=member.name, state="Pending", reason="NotDeployed")
+    is_next = seen is not None and answers(seen) and coming is not None and coming.state not in ANSWERING
+    found = _with_cause(member, application, coming if is_next else seen)
+    found = _in_time(member, _with_obstacle(host, found, observed), observed.gateway)
+    return _beside(seen, found) if seen is not None and is_next else found
 
 
 def _with_obstacle(host: Member, state: ModelState, observed: Observed) -> ModelState:
-    """Return what keeps a model on its way, where it is not Serve: its pods, or that it takes too long."""
-    if state.state not in ON_THE_WAY:
-        return state
+    """Return what keeps a model on its way, where it is not Serve but its pods."""
     blocked = _blocked(observed, f"pool-{host.entry.pool}" if host.entry.pool else GATEWAY, HEAD)
-    if blocked is not None:
-        state = state.model_copy(update={"reason": blocked.reason, "message": blocked.message})
-    if host.name not in observed.late:
+    if state.state not in ON_THE_WAY or blocked is None:
         return state
-    limit = f"not ready within startupTimeout ({host.entry.startup_timeout_seconds:.0f} s)"
+    if answers(state):
+        return state.model_copy(update={"message": f"{state.message}: {blocked.message}"})
+    return state.model_copy(update={"reason": blocked.reason, "message": blocked.message})
+
+
+def _in_time(member: Member, state: ModelState, gateway: GatewayState | None) -> ModelState:
+    """Call a model Failed that gateways have waited for longer than it may take; it may still come up."""
+    replicas = gateway.replicas if gateway else ()
+    waited = max((each.waiting_seconds.get(member.name, 0.0) for each in replicas), default=0.0)
+    limit = member.entry.startup_timeout_seconds
+    if state.state not in ON_THE_WAY or answers(state) or waited < limit:
+        return state
     why = state.message or "the replica's log says why"
-    return state.model_copy(update={"state": "Failed", "reason": LATE, "message": f"{limit}: {why}"})
+    message = f"not ready within startupTimeout ({duration_text(limit)}): {why}"
+    return state.model_copy(update={"state": "Failed", "reason": LATE, "message": message})
 
 
 def _blocked(observed: Observed, *roles: str) -> Blocked | None:
@@ -131,7 +144,8 @@ def _beside(seen: ModelState, coming: ModelState) -> ModelState:
     why = coming.message or coming.reason
     message = f"its next version is {coming.state} ({why}); this one answers until it does"
     reason = NEXT_FAILED if coming.state == "Failed" else NEXT_STARTING
-    return seen.model_copy(update={"reason": reason, "message": message})
+    state = seen.state if seen.state in ANSWERING else "Ready"
+    return seen.model_copy(update={"state": state, "reason": reason, "message": message})
 
 
 def _with_cause(member: Member, application: Application | None, seen: ModelState | None) -> ModelState:

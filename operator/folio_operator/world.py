@@ -6,7 +6,7 @@ decides is above.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -156,8 +156,6 @@ class Observed:
     gateway: GatewayState | None = None
     blocked: Mapping[str, Blocked] = field(default_factory=dict)
     """Why pods do not run, by their role: head, gateway, or a pool's name behind `pool-`."""
-    late: Collection[str] = ()
-    """Models that are on their way for longer than their startupTimeout."""
 
 
 def gather(

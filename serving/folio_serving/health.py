@@ -58,6 +58,7 @@ class Health:
     def __init__(self) -> None:
         self._policies: tuple[Policy, ...] = ()
         self._findings: dict[Subject, Finding] = {}
+        self._silent_since: dict[Subject, float] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -100,6 +101,14 @@ class Health:
             for state in states.values()
         )
 
+    def waiting_seconds(self) -> dict[str, float]:
+        """Return for how long each model has not answered that ought to."""
+        now = time.monotonic()
+        waits: dict[str, float] = {}
+        for (model, _, _), since in self._silent_since.items():
+            waits[model] = max(waits.get(model, 0.0), round(now - since, 1))
+        return waits
+
     def works(self, backend: Backend) -> bool:
         return _answers(self._state(backend))
 
@@ -127,6 +136,7 @@ class Health:
     async def _look(self) -> None:
         while True:
             self._changed.clear()
+            self._note_silence(time.monotonic())
             due = self._due()
             await asyncio.gather(*(self._try(backend) for backend in due))
             if not due:
@@ -134,6 +144,12 @@ class Health:
                 with contextlib.suppress(TimeoutError):
                     seconds = UPDATING_AGAIN_SECONDS if updating else AGAIN_SECONDS
                     await asyncio.wait_for(self._changed.wait(), seconds)
+
+    def _note_silence(self, now: float) -> None:
+        silent = [
+            key for key, one in self._subjects().items() if self._state(one).state not in ("Ready", "Idle")
+        ]
+        self._silent_since = {key: self._silent_since.get(key, now) for key in silent}
 
     def _due(self) -> list[Backend]:
         now = time.monotonic()

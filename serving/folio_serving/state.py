@@ -48,6 +48,7 @@ class Reporter:
             rejected=self._keeper.rejected,
             models=self._health.states(active) if active is not None else (),
             budgets=self._leases.states(),
+            waiting_seconds=self._health.waiting_seconds(),
         )
 
     async def state(self, *, own: bool) -> bytes:

@@ -22,6 +22,10 @@ FAILED_FOR_SECONDS = 8.0
 """A canary that failed is sent again after 5 s; only a model that stays failed is given up on."""
 
 
+LATE_SECONDS = 30.0
+"""How much later than we a gateway may begin to count a model's time to start."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """What one looks at while it comes up."""
@@ -37,7 +41,9 @@ class Scene:
 
     @property
     def timeout_seconds(self) -> float:
-        return max(entry.startup_timeout_seconds for entry in self.portfolio.resource.spec.models)
+        """How long to wait at most: by then the gateway has called everything Failed that is late."""
+        longest = max(entry.startup_timeout_seconds for entry in self.portfolio.resource.spec.models)
+        return longest + LATE_SECONDS
 
 
 def until_settled(scene: Scene, lines: Progress) -> Status:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 from tests.integration.gateway.conftest import SMALL_LARGE, TOKEN, Portfolio, own_model, rung, table_of
@@ -232,3 +233,20 @@ async def test_a_candidate_s_models_are_asked_for_a_canary_before_anybody_asks_t
     assert [state.state for state in told.models] == ["Ready"]
     assert len(portfolio.models.asked) == 2
     assert (await portfolio.chat()).headers["x-folio-revision"] == first.revision
+
+
+async def test_how_long_a_model_does_not_answer_is_told_until_it_does(
+    portfolio: Portfolio,
+) -> None:
+    health = portfolio.process.health
+    health._note_silence(time.monotonic() - 5)
+    await asyncio.gather(
+        *(health._try(backend) for backend in health._due() if backend.model.name != "small")
+    )
+    health._note_silence(time.monotonic())
+    (waiting,) = portfolio.process.reporter.own().waiting_seconds.items()
+    assert waiting[0] == "small"
+    assert waiting[1] >= 5
+    await asyncio.gather(*(health._try(backend) for backend in health._due()))
+    health._note_silence(time.monotonic())
+    assert portfolio.process.reporter.own().waiting_seconds == {}

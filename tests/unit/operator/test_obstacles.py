@@ -203,8 +203,10 @@ async def test_serves_cause_is_taken_from_the_deployment_where_it_has_one(settle
 
 
 async def test_a_model_past_its_startup_timeout_is_failed_until_it_answers(settled: Shell):
-    await loading(settled)
-    settled.clock.seconds += 1201
+    settled.gateway_says(settled.wanted_revision(), general="Loading")
+    answer = settled.gateways.answer
+    late = [each.model_copy(update={"waiting_seconds": {"general": 1201.0}}) for each in answer.replicas]
+    settled.gateways.answer = answer.model_copy(update={"replicas": tuple(late)})
     await settled.pass_over()
     assert (general(settled)["state"], general(settled)["reason"]) == ("Failed", "StartupTimeout")
     assert settled.condition("ModelsReady") == ("False", "Degraded")

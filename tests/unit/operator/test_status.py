@@ -9,6 +9,7 @@ import pytest
 from tests.unit.operator.desk import PORTFOLIO, desk
 
 from folio_api.table import OLD_REPLICAS, BudgetState, GatewayState, ModelState, ReplicaState
+from folio_operator.obstacles import Obstacle
 from folio_operator.status import last_line, status
 from folio_operator.world import Application, Observed
 
@@ -188,3 +189,57 @@ def test_without_budgets_nothing_is_said_of_them():
 def test_unseen_budgets_are_unknown():
     found = status(desk({PORTFOLIO: {"budgets": BUDGETS}}), Observed(), REVISION)
     assert found.finding("BudgetAvailable").reason == "GatewayUnseen"
+
+
+def waiting(seen: Observed, **seconds: float) -> Observed:
+    """One of the gateway's replicas has waited for these models; the other has just started."""
+    first, second = seen.gateway.replicas
+    replicas = (first.model_copy(update={"waiting_seconds": seconds}), second)
+    return replace(seen, gateway=seen.gateway.model_copy(update={"replicas": replicas}))
+
+
+@pytest.mark.parametrize("engine", ["triage", "general", "contracts", "frontier"])
+def test_a_model_that_takes_longer_than_it_may_is_failed_with_what_it_waits_for(engine: str):
+    late = waiting(observed({engine: "Loading"}), **{engine: 1200.0})
+
+    found = model(engine, late)
+
+    assert (found.state, found.reason) == ("Failed", "StartupTimeout")
+    assert found.message.startswith("not ready within startupTimeout (20m): ")
+    assert model(engine, waiting(observed({engine: "Loading"}), **{engine: 1199.0})).state == "Loading"
+    assert model(engine, waiting(observed(), **{engine: 1200.0})).state == "Ready"
+
+
+def test_a_failed_model_keeps_the_reason_that_it_has():
+    seen = observed(
+        {"triage": "Failed"}, {"model-triage": Application("model-triage", "DEPLOY_FAILED", "no head")}
+    )
+
+    assert model("triage", waiting(seen, triage=1e6)).message == "no head"
+
+
+def test_old_replicas_that_answer_are_not_failed_for_an_update_that_takes_too_long():
+    seen = observed({"handbook": "Updating"})
+    assert seen.gateway is not None
+    old = [
+        each.model_copy(update={"reason": OLD_REPLICAS, "message": "its old replicas answer"})
+        if each.name == "handbook"
+        else each
+        for each in seen.gateway.models
+    ]
+    seen = replace(seen, gateway=seen.gateway.model_copy(update={"models": tuple(old)}))
+    seen = waiting(replace(seen, blocked={"gateway": Obstacle("gateway", "Quota", "no room")}), handbook=1e6)
+
+    found = model("handbook", seen)
+    assert (found.state, found.reason) == ("Updating", OLD_REPLICAS)
+    assert found.message == "its old replicas answer: no room"
+    assert truths(seen)["Ready"] == "True"
+
+
+def test_a_model_that_answers_stays_ready_while_its_next_application_is_not_there_yet():
+    seen = observed(revisions=("before", "before"))
+    without = {name: app for name, app in seen.applications.items() if name != "model-triage"}
+
+    found = model("triage", replace(seen, applications=without))
+
+    assert (found.state, found.reason) == ("Ready", "NextVersionStarting")
