@@ -107,7 +107,7 @@ def _state(portfolio: Portfolio, member: Member, observed: Observed, revision: s
     coming = next_version(observed.gateway, revision, member.name)
     if coming is None and application is None and confirmed_revision(observed.gateway) != revision:
         coming = ModelState(name=member.name, state="Pending", reason="NotDeployed")
-    is_next = seen is not None and answers(seen) and coming is not None and coming.state not in ANSWERING
+    is_next = seen is not None and answers(seen) and coming is not None and not answers(coming)
     found = _with_cause(member, application, coming if is_next else seen)
     found = _in_time(member, _with_obstacle(host, found, observed), observed.gateway)
     return _beside(seen, found) if seen is not None and is_next else found

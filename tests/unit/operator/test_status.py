@@ -103,16 +103,16 @@ def test_a_ladder_without_an_answer_makes_the_portfolio_unready():
     assert "intents[facts].ladder" in finding.message
 
 
+def with_old_replicas(seen: Observed, name: str) -> Observed:
+    """The old replicas of one model answer until its update does."""
+    old = {"state": "Updating", "reason": OLD_REPLICAS, "message": "its old replicas answer"}
+    told = [each.model_copy(update=old) if each.name == name else each for each in seen.gateway.models]
+    return replace(seen, gateway=seen.gateway.model_copy(update={"models": tuple(told)}))
+
+
 def test_old_replicas_keep_a_ladder_answering_while_their_update_starts():
-    seen = observed(
-        {"handbook": "Updating"}, {"model-handbook": Application("model-handbook", "DEPLOYING", replicas=1)}
-    )
-    assert seen.gateway is not None
-    old = [
-        each.model_copy(update={"reason": OLD_REPLICAS}) if each.name == "handbook" else each
-        for each in seen.gateway.models
-    ]
-    seen = replace(seen, gateway=seen.gateway.model_copy(update={"models": tuple(old)}))
+    deploying = {"model-handbook": Application("model-handbook", "DEPLOYING", replicas=1)}
+    seen = with_old_replicas(observed(applications=deploying), "handbook")
 
     assert (model("handbook", seen).state, model("handbook", seen).served_by) == ("Updating", "")
     assert truths(seen)["Ready"] == "True"
@@ -219,21 +219,22 @@ def test_a_failed_model_keeps_the_reason_that_it_has():
 
 
 def test_old_replicas_that_answer_are_not_failed_for_an_update_that_takes_too_long():
-    seen = observed({"handbook": "Updating"})
-    assert seen.gateway is not None
-    old = [
-        each.model_copy(update={"reason": OLD_REPLICAS, "message": "its old replicas answer"})
-        if each.name == "handbook"
-        else each
-        for each in seen.gateway.models
-    ]
-    seen = replace(seen, gateway=seen.gateway.model_copy(update={"models": tuple(old)}))
-    seen = waiting(replace(seen, blocked={"gateway": Obstacle("gateway", "Quota", "no room")}), handbook=1e6)
+    blocked = {"gateway": Obstacle("gateway", "Quota", "no room")}
+    seen = with_old_replicas(waiting(replace(observed(), blocked=blocked), handbook=1e6), "handbook")
 
     found = model("handbook", seen)
     assert (found.state, found.reason) == ("Updating", OLD_REPLICAS)
     assert found.message == "its old replicas answer: no room"
     assert truths(seen)["Ready"] == "True"
+
+
+def test_an_update_in_place_is_no_next_version_while_another_model_has_one():
+    seen = with_old_replicas(observed(revisions=("before", "before")), "handbook")
+    coming = {"candidate": REVISION, "candidate_models": seen.gateway.models}
+    replicas = tuple(each.model_copy(update=coming) for each in seen.gateway.replicas)
+    seen = replace(seen, gateway=seen.gateway.model_copy(update={"replicas": replicas}))
+
+    assert model("handbook", seen).reason == OLD_REPLICAS
 
 
 def test_a_model_that_answers_stays_ready_while_its_next_application_is_not_there_yet():
