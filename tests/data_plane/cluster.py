@@ -24,6 +24,8 @@ import httpx
 import psutil
 from tests.data_plane.ports import free_block, free_ports
 
+import folio_serving
+
 MARKER = "FOLIO_TEST_CLUSTER"
 FOLIO_TOKEN = "x-folio-token"
 TESTS = Path(__file__).parent
@@ -187,6 +189,7 @@ def _environment(cluster: Cluster, ports: list[int]) -> dict[str, str]:
         MARKER: cluster.marker,
         "FOLIO_SECRETS_DIR": str(cluster.secrets),
         "FOLIO_VOLUMES_DIR": str(cluster.volumes),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         # What this session imports, its replicas import: also in a checkout beside the installed one.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(TESTS.parent.parent), os.environ.get("PYTHONPATH")))),
         "RAY_AUTH_MODE": "token",
@@ -199,6 +202,7 @@ def _environment(cluster: Cluster, ports: list[int]) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(replicas + 99),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports[0]),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports[1]),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(folio_serving.__file__).with_name("haproxy.sh")),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports[2]),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports[3]),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),

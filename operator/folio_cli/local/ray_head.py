@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import folio_serving
 from folio_cli.local.state import Running, StateDir
 from folio_operator.pods import CPU_ENGINE, QUIET, SERVE_SWITCHES
 
@@ -98,8 +99,9 @@ def _serve_ports(running: Running) -> dict[str, str]:
 
 
 def _haproxy_files(folder: Path) -> dict[str, str]:
-    """Return where HAProxy keeps its files: two portfolios must not share the default ones."""
+    """Return where HAProxy is and keeps its files: two portfolios must not share the default ones."""
     return {
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(folio_serving.__file__).with_name("haproxy.sh")),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,7 @@ def test_ray_listens_on_loopback_with_its_token_and_without_the_shell_s_secrets(
     assert "--num-cpus=40" in command
     assert environment["RAY_AUTH_MODE"] == "token"
     assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == environment["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
+    assert os.access(environment["RAY_SERVE_HAPROXY_BINARY_PATH"], os.X_OK)
     assert environment["FOLIO_SECRETS_DIR"] == str(state.secrets)
     assert environment["FOLIO_MINILM_DIR"] == "/m"
     assert environment["TORCHDYNAMO_DISABLE"] == "1"
