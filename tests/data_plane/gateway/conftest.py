@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.data_plane.cluster import Cluster
+from tests.data_plane.cluster import TLS, Cluster
 from tests.data_plane.light.conftest import triage_head
 from tests.integration.gateway.models import Models, Plays, serving
 
@@ -33,11 +33,11 @@ class Served:
 
     @property
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.cluster.serve_url, timeout=60)
+        return httpx.Client(base_url=self.cluster.serve_url, timeout=60, verify=TLS)
 
     def async_client(self) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=1000, max_keepalive_connections=1000)
-        return httpx.AsyncClient(base_url=self.cluster.serve_url, timeout=120, limits=limits)
+        return httpx.AsyncClient(base_url=self.cluster.serve_url, timeout=120, limits=limits, verify=TLS)
 
     def state(self) -> dict[str, Any]:
         answer = self.client.get("/internal/state", headers=self.cluster.token_header)

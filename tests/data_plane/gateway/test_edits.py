@@ -10,7 +10,7 @@ from tests.data_plane.gateway.conftest import Served
 from folio_api.table import Rung
 
 IN_FLIGHT = 500
-CONVERGED_SECONDS = 10.0
+CONVERGED_SECONDS = 2.0
 BODY = {"model": "folio", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -38,7 +38,7 @@ async def test_an_edit_with_500_requests_in_flight_loses_none_of_them(served: Se
     assert set(revisions) <= {before.revision, after.revision}
     assert revisions.count(before.revision) > 0
     assert late.headers["x-folio-revision"] == after.revision
-    # Two seconds is the aim, and what a quiet machine prints; both cores here are busy with the 500 requests.
+    # On 2 cores that are busy with these 500 requests alone it takes 0.2 to 0.9 s.
     assert converged <= CONVERGED_SECONDS
 
 
