@@ -24,7 +24,8 @@ class Heard:
     rung: int
     attempts: tuple[str, ...]
     reason: str
-    confidence: float
+    confidence: float | None
+    """None where the answer was not judged: the last rung's, or one without `accept`."""
     usd: float
     seconds: float
     prompt_tokens: int
@@ -74,7 +75,7 @@ def _heard(response: httpx.Response, seconds: float) -> Heard:
         rung=int(headers.get("x-folio-rung", -1)),
         attempts=tuple(part for part in headers.get("x-folio-attempts", "").split(",") if part),
         reason=headers.get("x-folio-reason", ""),
-        confidence=float(headers.get("x-folio-confidence", 0)),
+        confidence=float(sure) if (sure := headers.get("x-folio-confidence")) is not None else None,
         usd=float(headers.get("x-folio-cost", 0)),
         seconds=seconds,
         prompt_tokens=usage.get("prompt_tokens", 0),

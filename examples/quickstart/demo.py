@@ -110,10 +110,11 @@ def show_live(console: Console, live: Live) -> Live:
     heard = live.heard
     mark = "[green]right[/]" if live.right else "[red]wrong[/]"
     who = "refused" if heard.refused else f"{heard.model} (rung {heard.rung + 1})"
+    sure = "not judged" if heard.confidence is None else f"sure {heard.confidence:.2f}"
     console.print(f"[bold]{NAMES[live.item.task]:14}[/] {_short(live.item.prompt, 88)}", highlight=False)
     console.print(
         f"    {mark}  {_short(heard.error or heard.text or heard.reason, 60)}\n"
-        f"    [dim]{who}, sure {heard.confidence:.2f}, {heard.seconds * 1000:.0f} ms, "
+        f"    [dim]{who}, {sure}, {heard.seconds * 1000:.0f} ms, "
         f"{heard.usd * 1000:.6f} USD per 1000[/]",
         highlight=False,
     )
@@ -192,6 +193,7 @@ def show_next_steps(console: Console, url: str) -> None:
 
 
 NEXT_STEPS = """[bold]It still runs. Talk to it[/]
+  .venv/bin/folio chat "I lost my card" --state-dir .folio/quickstart/state
   curl {url}/chat/completions -H 'content-type: application/json' \\
     -d '{{"model": "folio", "messages": [{{"role": "user", "content": "To ISO: a fortnight"}}]}}'
 

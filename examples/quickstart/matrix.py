@@ -111,7 +111,7 @@ def reply(item: Item, model: str, heard: Heard, cpu_seconds: float) -> Reply:
         item=item.id,
         model=model,
         answer=heard.text,
-        confidence=round(heard.confidence, 4),
+        confidence=round(heard.confidence or 0, 4),
         cpu_seconds=round(cpu_seconds, 6),
         usd=heard.usd,
         latency_seconds=round(heard.seconds, 5),
