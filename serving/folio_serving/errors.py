@@ -29,7 +29,6 @@ Kind = Literal[
     "Unavailable",
     "UpstreamError",
     "NotReady",
-    "RateLimited",
 ]
 
 
@@ -61,7 +60,6 @@ SHAPES: dict[Kind, Shape] = {
     "NotCleared": Shape(403, "permission_error", "NotCleared"),
     "OverBudget": Shape(402, "insufficient_quota", "OverBudget"),
     "OverQuota": Shape(429, "rate_limit_error", "OverBudget", 1),
-    "RateLimited": Shape(429, "rate_limit_error", "RateLimited", 5),
     "Deadline": Shape(504, "timeout_error", "Deadline"),
     "Timeout": Shape(504, "timeout_error", "Timeout"),
     "Waking": Shape(503, _UNAVAILABLE, "Waking", 5),
