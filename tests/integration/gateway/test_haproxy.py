@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import folio_serving
 from folio_cli.local import ports
 
 HAPROXY = Path(folio_serving.__file__).with_name("haproxy.sh")
+ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+"""As Ray's processes have it: our interpreter comes first."""
 CONFIG = """
 defaults
     mode http
@@ -61,7 +65,7 @@ async def proxied(server: Server, folder: Path) -> AsyncIterator[int]:
         back = listening.sockets[0].getsockname()[1]
         config = folder / "haproxy.cfg"
         config.write_text(CONFIG.format(front=front, back=back))
-        process = await asyncio.create_subprocess_exec(HAPROXY, "-db", "-f", config)
+        process = await asyncio.create_subprocess_exec(HAPROXY, "-db", "-f", config, env=ENVIRONMENT)
         try:
             yield front
         finally:
