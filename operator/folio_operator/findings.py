@@ -36,7 +36,8 @@ def suspended(gathered: Gathered, decision: Decision, waiting: Finding | None) -
     message = waiting.message if waiting else "spec.suspend: no Ray cluster runs"
     reason = waiting.reason if waiting else "Suspended"
     findings = [decision.accepted, *(Finding(kind, "False", reason, message) for kind in PROGRAMMED)]
-    abnormal = _abnormal(waiting) if waiting else ()
+    trouble = waiting or (decision.accepted if decision.accepted.status == "False" else None)
+    abnormal = _abnormal(trouble) if trouble else ()
     return Report(gathered.portfolio.key, (*findings, *abnormal), judged=judged_inputs(gathered.portfolio))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,8 @@ from folio_operator.world import Portfolio
 
 Input = tuple[str, str]
 """Kind and name of an object that a portfolio is made of."""
+AT_REST = ("Unused", "Suspended")
+"""Why a policy may be on no gateway without anything being on its way."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,13 @@ def policy_status(body: Body, reports: Sequence[Report], now: datetime) -> Manif
     generation = body["metadata"].get("generation")
     before: Mapping[str, Any] = body.get("status") or {}
     entries = {each["name"]: each for each in before.get("portfolios") or ()}
-    own: list[Finding] = [_everywhere(kind, reports) for kind in ("Accepted", "Programmed")]
+    ordered = sorted(reports, key=lambda each: each.key)
+    own = _with_abnormal([_everywhere(kind, ordered) for kind in ("Accepted", "Programmed")], ordered)
     return {
         "observedGeneration": generation,
-        "conditions": conditions(_with_abnormal(own), before.get("conditions") or (), generation, now),
+        "conditions": conditions(own, before.get("conditions") or (), generation, now),
         "portfolios": [
-            _policy_entry(report, entries.get(report.key.name, {}), generation, now)
-            for report in sorted(reports, key=lambda each: each.key)
+            _policy_entry(report, entries.get(report.key.name, {}), generation, now) for report in ordered
         ],
     }
 
@@ -151,23 +153,31 @@ def _everywhere(kind: str, reports: Sequence[Report]) -> Finding:
             if kind == "Programmed"
             else Finding(kind, "True", "Readable")
         )
-    order = {"False": 0, "Unknown": 1, "True": 2}
     found = [(report.key.name, finding) for report in reports if (finding := report.finding(kind))]
-    name, worst = min(found, key=lambda each: (order[each[1].status], each[0]))
+    name, worst = min(found, key=lambda each: (_rank(each[1]), each[0]))
     if worst.status == "True":
         return Finding(kind, "True", worst.reason)
     return Finding(kind, worst.status, worst.reason, f"portfolio {name}: {worst.message}")
 
 
-def _with_abnormal(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Add Stalled or Reconciling, where it is so."""
+def _rank(finding: Finding) -> int:
+    """Return its place among the troubles, the worst first; one that people wish for is hardly any."""
+    order = {"False": 0, "Unknown": 1, "True": 3}
+    return 2 if finding.reason in AT_REST else order[finding.status]
+
+
+def _with_abnormal(findings: Sequence[Finding], reports: Sequence[Report]) -> tuple[Finding, ...]:
+    """Add Stalled where only people can help, Reconciling where time can."""
     by_type = {each.type: each for each in findings}
     accepted, programmed = by_type["Accepted"], by_type["Programmed"]
     if accepted.status == "False":
         return (*findings, Finding("Stalled", "True", accepted.reason, accepted.message))
-    if programmed.status != "True" and programmed.reason != "Unused":
-        return (*findings, Finding("Reconciling", "True", programmed.reason, programmed.message))
-    return tuple(findings)
+    if programmed.status == "True" or programmed.reason in AT_REST:
+        return tuple(findings)
+    for report in reports:
+        if stalled := report.finding("Stalled"):
+            return (*findings, replace(stalled, message=f"portfolio {report.key.name}: {stalled.message}"))
+    return (*findings, Finding("Reconciling", "True", programmed.reason, programmed.message))
 
 
 def _policy_entry(
