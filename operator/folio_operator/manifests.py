@@ -113,6 +113,7 @@ def _head(portfolio: Portfolio, installation: Installation) -> Manifest:
         pod_labels={**labels(portfolio), ROLE_LABEL: "head"},
         pod_notes={ROTATE: rotation(portfolio)} if rotation(portfolio) else {},
         over=ray.head.pod_template,
+        asks_kubernetes=True,  # the autoscaler that KubeRay puts beside it
     )
     return {
         "rayStartParams": {"num-cpus": "0", "num-gpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104

@@ -35,12 +35,16 @@ def pod_template(
     secret: str | None = None,
     over: Mapping[str, Any],
     pod_notes: Mapping[str, str] | None = None,
+    asks_kubernetes: bool = False,
 ) -> Manifest:
-    """Return a restricted pod around one container, with the user's partial template merged over it."""
+    """Return a restricted pod around one container, with the user's partial template merged over it.
+
+    `asks_kubernetes`: whether anything in it needs the token of its service account.
+    """
     ours = {
         "metadata": {"labels": dict(pod_labels), **({"annotations": dict(pod_notes)} if pod_notes else {})},
         "spec": {
-            "automountServiceAccountToken": False,
+            "automountServiceAccountToken": asks_kubernetes,
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": RUN_AS,
