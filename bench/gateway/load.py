@@ -58,11 +58,11 @@ async def measure(
     target: Target, *, stream: bool, sequential: int, seconds: float, at_once: int = 16
 ) -> Figures:
     requests = [request(target, text, stream=stream) for text in TEXTS]
-    connections = [await connect("127.0.0.1", target.port) for _ in range(at_once)]
-    for connection in connections:
-        for content in requests:
-            await ask(connection, content)
-    took = await latencies(connections[0], requests, sequential)
+    (alone,) = await warmed(target, requests, 1)
+    took = await latencies(alone, requests, sequential)
+    alone.close()
+    # Opened only now: a server closes connections that were idle for a few seconds.
+    connections = await warmed(target, requests, at_once)
     before, start = cpu_seconds(target.processes), time.perf_counter()
     counts = await asyncio.gather(*(hammer(one, requests, start + seconds) for one in connections))
     elapsed = time.perf_counter() - start
@@ -76,6 +76,14 @@ async def measure(
         per_second=sum(counts) / elapsed,
         cpu_ms=used / sum(counts) * 1000,
     )
+
+
+async def warmed(target: Target, requests: Sequence[bytes], count: int) -> list[Connection]:
+    connections = [await connect("127.0.0.1", target.port) for _ in range(count)]
+    for connection in connections:
+        for content in requests:
+            await ask(connection, content)
+    return connections
 
 
 async def latencies(connection: Connection, requests: Sequence[bytes], count: int) -> list[float]:
