@@ -110,6 +110,21 @@ spec:
     maxReplicas: 1
     volumes: [{{name: portfolio, claimName: portfolio, purpose: Source}}]
 """
+SLEEPER = """---
+apiVersion: folio.dev/v1alpha1
+kind: SpecialistModel
+metadata: {name: sleeper}
+spec:
+  vllm:
+    source: {uri: volume://portfolio/tiny}
+    engineArgs: {enforce_eager: true, max_model_len: 2048, max_num_seqs: 4, kv_cache_memory_bytes: 67108864}
+    resources: {cpu: 500m, memory: 2Gi}
+"""
+SLEEPS = "  - {name: sleeper, pool: cpu, scaling: {minReplicas: 0}}\n"
+DOZE = """  - name: doze
+    matchAny: {keywords: [doze]}
+    ladder: [{model: sleeper, accept: {signal: Always}}, {model: writer}]
+"""
 MODELS = ("sorter", "spare", "vectors", "writer", "legal")
 
 
@@ -130,9 +145,12 @@ class Running:
     def http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.cluster.serve_url, timeout=120)
 
-    def apply(self, *, spare: str = "first") -> str:
+    def apply(self, *, spare: str = "first", with_sleeper: bool = False) -> str:
         """Make this version of the spare model desired, and the rest as it is; returns the revision."""
-        found = desired(portfolio_of(spare), Circumstances(site=site.local(self.cluster.serve_port)))
+        found = desired(
+            portfolio_of(spare, with_sleeper=with_sleeper),
+            Circumstances(site=site.local(self.cluster.serve_port)),
+        )
         self.cluster.deploy(*found.serve_config["applications"])
         return found.table.revision
 
@@ -168,8 +186,14 @@ class Running:
         return sum(float(line.removeprefix(start)) for line in text.splitlines() if line.startswith(start))
 
 
-def portfolio_of(spare: str) -> Portfolio:
-    loaded = load([Text("portfolio.yaml", RESOURCES.format(spare=spare))])
+def portfolio_of(spare: str, *, with_sleeper: bool = False) -> Portfolio:
+    text = RESOURCES.format(spare=spare)
+    if with_sleeper:
+        text = text.replace("  models:\n", f"  models:\n{SLEEPS}").replace(
+            "  intents:\n", f"  intents:\n{DOZE}"
+        )
+        text += SLEEPER
+    loaded = load([Text("portfolio.yaml", text)])
     assert loaded.errors == ()
     (resource,) = loaded.portfolios.values()
     portfolio = gather(resource, loaded.policies.values(), loaded.models.values())

@@ -4,55 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from tests.data_plane.engine import Engine, idle
 from tests.data_plane.vllm.conftest import ENGINE_ARGS, Model, question
 
 LONG = {"max_tokens": 2000, "min_tokens": 2000, "ignore_eos": True}
 RUNNING_AT_ONCE = int(ENGINE_ARGS["max_num_seqs"])
 
 
-@dataclass(frozen=True)
-class Load:
-    """vLLM's own figures, from its metrics in the replica."""
-
-    running: int
-    waiting: int
-    tokens: int
-    """Generated since the start: what shows that nobody works on."""
-    finished: int
-
-
-def _sum(metrics: str, name: str, label: str = "") -> int:
-    values = re.findall(rf"^vllm:{name}{{[^}}]*{label}[^}}]*}} ([\d.e+]+)$", metrics, re.MULTILINE)
-    return int(sum(map(float, values)))
-
-
-@dataclass
-class Engine:
-    client: httpx.AsyncClient
-
-    async def load(self) -> Load:
-        metrics = (await self.client.get("/metrics")).text
-        return Load(
-            running=_sum(metrics, "num_requests_running"),
-            waiting=_sum(metrics, "num_requests_waiting"),
-            tokens=_sum(metrics, "generation_tokens_total"),
-            finished=_sum(metrics, "request_success_total", 'finished_reason="length"'),
-        )
-
-    async def until(self, reached: Callable[[Load], bool], seconds: float) -> Load:
-        deadline = time.monotonic() + seconds
-        while not reached(load := await self.load()):
-            assert time.monotonic() < deadline, f"not within {seconds} s: {load}"
-            await asyncio.sleep(0.02)
-        return load
+class AskedEngine(Engine):
+    """The engine, asked at its own port."""
 
     def start(self, **body: Any) -> asyncio.Task[None]:
         return asyncio.create_task(self._ask(question(**LONG, **body)))
@@ -65,12 +30,12 @@ class Engine:
 
 
 @pytest.fixture
-async def engine(model: Model) -> AsyncIterator[Engine]:
+async def engine(model: Model) -> AsyncIterator[AskedEngine]:
     limits = httpx.Limits(max_connections=20)
     async with httpx.AsyncClient(
         base_url=model.url, headers=model.cluster.token_header, timeout=60, limits=limits
     ) as client:
-        yield Engine(client)
+        yield AskedEngine(client)
 
 
 async def leave(*tasks: asyncio.Task[None]) -> None:
@@ -83,18 +48,18 @@ async def leave(*tasks: asyncio.Task[None]) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streaming"])
-async def test_a_running_request_ends_with_its_client(engine: Engine, stream: bool) -> None:
+async def test_a_running_request_ends_with_its_client(engine: AskedEngine, stream: bool) -> None:
     before = await engine.load()
     request = engine.start(stream=stream)
     await engine.until(lambda load: load.running == 1, 10)
     await leave(request)
-    after = await engine.until(lambda load: load.running + load.waiting == 0, 1)
+    after = await engine.until(idle, 1)
     await asyncio.sleep(0.5)
     later = await engine.load()
     assert (later.tokens, later.finished) == (after.tokens, before.finished)
 
 
-async def test_a_request_that_still_waits_in_the_engine_leaves_the_queue(engine: Engine) -> None:
+async def test_a_request_that_still_waits_in_the_engine_leaves_the_queue(engine: AskedEngine) -> None:
     running = [engine.start(stream=True) for _ in range(RUNNING_AT_ONCE)]
     await engine.until(lambda load: load.running == RUNNING_AT_ONCE, 10)
     queued = [engine.start(stream=stream) for stream in (True, False)]
@@ -103,4 +68,4 @@ async def test_a_request_that_still_waits_in_the_engine_leaves_the_queue(engine:
     left = await engine.until(lambda load: load.waiting == 0, 1)
     assert left.running == RUNNING_AT_ONCE
     await leave(*running)
-    await engine.until(lambda load: load.running + load.waiting == 0, 1)
+    await engine.until(idle, 1)
