@@ -25,6 +25,7 @@ from folio_cli.local import processes
 from folio_cli.local.state import Running, StateDir
 from folio_serving.classify.ngram import save_head
 from folio_serving.classify.train import train_head
+from folio_serving.counter import OwnCounter
 from folio_serving.fleet import Fleet
 from folio_serving.ledger import RequestLog
 from folio_serving.process import GatewayProcess
@@ -188,7 +189,7 @@ async def _gateway(models: Models, folder: Path) -> AsyncIterator[int]:
         return StaticReplicas(at, listener)
 
     fleet = Fleet(Secrets(folder), replicas)
-    process = GatewayProcess("elsewhere-1", fleet, RequestLog(io.StringIO()))
+    process = GatewayProcess("elsewhere-1", fleet, RequestLog(io.StringIO()), OwnCounter())
     await process.reconfigure(GatewayConfig(active=SMALL_LARGE).model_dump(mode="json"))
     try:
         async with serving(process.app) as port:

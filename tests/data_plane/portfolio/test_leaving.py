@@ -19,8 +19,8 @@ from tests.data_plane.engine import Engine, Load, idle
 from tests.data_plane.portfolio.conftest import MODELS, START_SECONDS, Running
 from tests.data_plane.portfolio.load import PATH, Asked
 
-LEFT_SECONDS = 3.0
-"""The aim is 1 s, which quiet cores keep with ease; these two may just be busy with everything else."""
+LEFT_SECONDS = 1.0
+"""Measured on two quiet cores: 0.01 to 0.21 s."""
 AT_ONCE = 4
 """What the engine runs at once (max_num_seqs); more wait in the gateway."""
 SEEN = AT_ONCE - 1
