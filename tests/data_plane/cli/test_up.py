@@ -2,21 +2,128 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
 import psutil
-from tests.data_plane.cli.conftest import COMMAND_SECONDS, UP_SECONDS, Elsewhere, Folio
+import pytest
 
-from folio_cli.local import ports
+from folio_cli.local import processes
+from folio_cli.local.state import Running, StateDir
+from folio_serving.classify.ngram import save_head
+from folio_serving.classify.train import train_head
 
-RIDDLE = "a riddle, red as a rose"
+UP_SECONDS = 600
+COMMAND_SECONDS = 240
+
+PORTFOLIO = """
+apiVersion: folio.dev/v1alpha1
+kind: SpecialistModel
+metadata: {{name: triage}}
+spec:
+  encoder: {{type: NGram, source: {{uri: volume://models/triage}}}}
+  tasks: [Classification]
+---
+apiVersion: folio.dev/v1alpha1
+kind: SpecialistModel
+metadata: {{name: second}}
+spec:
+  encoder: {{type: NGram, source: {{uri: volume://models/{second}}}}}
+  tasks: [Classification]
+---
+apiVersion: folio.dev/v1alpha1
+kind: RoutingPolicy
+metadata: {{name: colours}}
+spec:
+  intents:
+  - name: warm
+    matchAny: {{keywords: [fire]}}
+    ladder: [{{model: second, accept: {{signal: Score, atLeast: "{at_least}"}}}}, {{model: triage}}]
+  defaultLadder: [{{model: triage}}]
+---
+apiVersion: folio.dev/v1alpha1
+kind: ModelPortfolio
+metadata: {{name: colours}}
+spec:
+  policyRef: {{name: colours}}
+  models: [{{name: triage}}, {{name: second}}]
+  gateway: {{volumes: [{{name: models, claimName: models, purpose: Source}}]}}
+"""
+TEXTS = ["fire and blood", "red as a rose", "the sea at noon", "sky and ocean"]
 LOOPBACK = ("127.0.0.1", "::ffff:127.0.0.1", "::1")
+LABELS = ["red", "red", "blue", "blue"]
+
+
+@dataclass
+class Folio:
+    """The command, with a state directory and a file of its own."""
+
+    folder: Path
+
+    @property
+    def state(self) -> StateDir:
+        return StateDir(self.folder / "state")
+
+    @property
+    def running(self) -> Running:
+        running = self.state.load()
+        assert running is not None
+        return running
+
+    def write(self, second: str = "triage", at_least: str = "0.10") -> None:
+        (self.folder / "portfolio.yaml").write_text(PORTFOLIO.format(second=second, at_least=at_least))
+
+    def arguments(self, command: str, *more: str) -> list[str]:
+        own = {"up": ["-f", "portfolio.yaml", "--volume", "models=models"], "plan": ["-f", "portfolio.yaml"]}
+        folder = ["--state-dir", "state"]
+        return [sys.executable, "-m", "folio_cli.main", command, *own.get(command, []), *folder, *more]
+
+    def run(
+        self, command: str, *more: str, seconds: float = COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.arguments(command, *more),
+            cwd=self.folder,
+            env={**os.environ, "COLUMNS": "200"},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def json(self, command: str, *more: str, seconds: float = COMMAND_SECONDS) -> Any:
+        done = self.run(command, *more, "-o", "json", seconds=seconds)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def processes(self, running: Running) -> tuple[psutil.Process, ...]:
+        return processes.members(running.session, running.started)
+
+
+@pytest.fixture(scope="module")
+def folio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folio]:
+    """A portfolio that is up, one of its two models missing its files."""
+    found = Folio(tmp_path_factory.mktemp("folio"))
+    (found.folder / "models" / "triage").mkdir(parents=True)
+    save_head(train_head(TEXTS, LABELS), found.folder / "models" / "triage" / "head.npz")
+    found.write(second="missing")
+    done = found.run("up", "--detach", "--port", "0", "--skip-memory-check", seconds=UP_SECONDS)
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        (found.folder / "up.txt").write_text(done.stdout)
+        yield found
+    finally:
+        found.run("down")
 
 
 def states(folio: Folio) -> dict[str, str]:
@@ -105,48 +212,6 @@ def test_a_failed_model_is_tried_again_once_its_cause_is_gone(folio: Folio):
     assert done.returncode == 0, done.stdout + done.stderr
     assert states(folio) == {"triage": "Ready", "second": "Ready"}
     assert folio.json("chat", "fire and blood")["folio"]["model"] == "second"
-
-
-def test_an_upstream_that_does_not_answer_is_one_error_and_changes_nothing(folio: Folio):
-    before = folio.json("status")["revision"]
-    url = f"http://127.0.0.1:{ports.choose(0).http}/v1"
-
-    nobody = folio.run("up", "--upstream", url)
-    no_path = folio.run("up", "--upstream", folio.running.url)
-
-    assert (nobody.returncode, no_path.returncode) == (64, 64)
-    assert nobody.stderr.startswith(f"folio: --upstream {url} does not answer: ")
-    assert f"--upstream {folio.running.url}/models lists no models: it says 404" in no_path.stderr
-    assert [len(each.stderr.splitlines()) for each in (nobody, no_path)] == [2, 2]
-    assert folio.json("status")["revision"] == before
-
-
-def test_another_portfolio_answers_what_no_rung_was_sure_of(folio: Folio, elsewhere: Elsewhere):
-    before = folio.json("chat", RIDDLE)
-
-    done = folio.run("up", "--upstream", elsewhere.url, seconds=UP_SECONDS)
-    after = folio.json("chat", RIDDLE)
-
-    assert (before["answer"], before["folio"]["model"]) == ("red", "triage")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert states(folio) == {"triage": "Ready", "second": "Ready", "upstream": "Ready"}
-    assert (after["answer"], after["folio"]["model"]) == ("from elsewhere", "upstream")
-    reasons = [(attempt["model"], attempt["reason"]) for attempt in after["folio"]["attempts"]]
-    assert reasons == [("triage", "NotConfident"), ("upstream", "Accepted")]
-    assert elsewhere.texts() == [RIDDLE]
-
-
-def test_what_another_portfolio_is_not_cleared_for_never_reaches_it(folio: Folio, elsewhere: Elsewhere):
-    medical = ("--header", "x-data-class=medical")
-
-    found = folio.json("chat", "a riddle of a patient", *medical)
-    named = folio.run("chat", "a patient by name", "--model", "upstream", *medical)
-
-    assert found["folio"]["model"] == "triage"
-    assert named.returncode == 1
-    assert "medical" in named.stderr
-    assert folio.json("chat", "a riddle of nobody")["folio"]["model"] == "upstream"
-    assert elsewhere.texts() == [RIDDLE, "a riddle of nobody"]
 
 
 def test_a_bad_edit_changes_nothing(folio: Folio):
