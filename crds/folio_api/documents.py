@@ -60,6 +60,8 @@ def _document(number: int, first_line: int, chunk: str) -> Document:
         node = loader.get_single_node()
         reader = _Reader(loader, first_line)
         value = reader.read(node, ()) if node else None
+    except RecursionError:
+        return Document(number, first_line, complaints=(Complaint((), "is not YAML: too large or too deep"),))
     except yaml.MarkedYAMLError as error:
         line = first_line + (error.problem_mark.line if error.problem_mark else 0)
         return Document(number, line, complaints=(Complaint((), _syntax(error, first_line)),))

@@ -72,5 +72,9 @@ def headers(options: list[str] | None) -> dict[str, str]:
         name, separator, value = option.partition("=")
         if not separator or not name:
             raise typer.BadParameter(f"{option} is not NAME=VALUE", param_hint="--header")
+        if not f"{name}{value}".isascii() or not f"{name}{value}".isprintable():
+            raise typer.BadParameter(
+                f"{option!r} has a character that no header may hold", param_hint="--header"
+            )
         found[name.strip().lower()] = value.strip()
     return found

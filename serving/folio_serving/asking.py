@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,8 @@ _REASONS: dict[int, Reason] = {
     504: "Timeout",
 }
 _IDENTITY = IDENTITY_HEADER.encode()
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What an answer of another shape than OpenAI's makes its readers raise: the model's failure, not ours."""
 QUOTED_CHARACTERS = 300
 """Characters of an upstream's own words that a reason quotes."""
 
@@ -98,15 +100,21 @@ async def whole_answer(backend: Backend, call: Call, *, needs_text: bool) -> Ans
     answer = await opened(backend, call, whole=True)
     connection = answer.connection
     try:
-        body, signals = answer.translation.whole(connection.headers, await connection.whole())
+        said = await connection.whole()
     except LostError as error:
         raise AskError("UpstreamError", f"{backend.model.name}: {error}") from error
     finally:
         answer.lease.release()
+    try:
+        body, signals = answer.translation.whole(connection.headers, said)
+        texts, passages = read_texts(body) if needs_text else ((), ())
+    except UNREADABLE as error:
+        quoted = said[:QUOTED_CHARACTERS].decode(errors="replace")
+        message = f"{backend.model.name} answered 200 and no answer: {error}: {quoted}"
+        raise AskError("UpstreamError", message) from error
     if (other := _other_identity(backend, connection)) is not None:
         signals = replace(signals, identity=other)
     content_type = connection.headers.get(b"content-type", b"application/json")
-    texts, passages = read_texts(body) if needs_text else ((), ())
     return Answer(signals, time.monotonic(), texts, passages, Whole(body, content_type))
 
 
@@ -131,16 +139,22 @@ class Stream:
             raise AskError("UpstreamError", f"{self.model}: its stream broke off: {error}") from error
         translation = self.opened.translation
         if data:
-            ready = self.reader.feed(translation.chunk(data))
+            ready = self._read(lambda: translation.chunk(data))
             self.events += ready.count(END)
             return ready
         self.ended = True
-        events = self.reader.feed(translation.last())
+        events = self._read(translation.last)
         if self.reader.error is not None:
             raise AskError("UpstreamError", f"{self.model}: {self.reader.error[:QUOTED_CHARACTERS]}")
         if not self.reader.done:
             raise AskError("UpstreamError", f"{self.model}: its stream ended before it was complete")
         return events
+
+    def _read(self, translated: Callable[[], bytes]) -> bytes:
+        try:
+            return self.reader.feed(translated())
+        except UNREADABLE as error:
+            raise AskError("UpstreamError", f"{self.model}: its stream cannot be read: {error}") from error
 
     async def hold(self, *, to_prefix: bool) -> None:
         """Hold events back until the first tokens are reported, or until there are any; or to the end."""
@@ -235,7 +249,8 @@ def _choice_text(choice: Mapping[str, Any]) -> str:
     if calls:
         functions = [call.get("function") for call in calls]
         return orjson.dumps(functions, option=orjson.OPT_SORT_KEYS).decode()
-    return message.get("content") or choice.get("text") or ""
+    said = message.get("content") or choice.get("text")
+    return said if isinstance(said, str) else ""
 
 
 async def within(seconds: float, model: str, work: Any) -> Any:

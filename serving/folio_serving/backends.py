@@ -6,6 +6,7 @@ code.
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ from folio_serving.secrets import Secrets
 from folio_serving.upstream import PROVIDER_IDLE_SECONDS, Endpoint, Pool
 
 _SIGNALS = SIGNALS_HEADER.encode()
+_OBJECT = re.compile(rb"data: ?\{")
+EMBEDDINGS = "/v1/embeddings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class ProviderBackend:
             reasoning=False,
         )
         return self._head("POST", call.path, len(body)) + body, AsProvider(
-            self.model.name, asked, self._rates
+            self.model.name, asked, self._rates, "data" if call.path == EMBEDDINGS else "choices"
         )
 
     @property
@@ -173,9 +176,11 @@ class ProviderBackend:
 class AsProvider:
     """A provider's answer: signals are read out of it, and it gets the portfolio's name for the model."""
 
-    def __init__(self, name: str, asked: Asked, rates: Rates) -> None:
+    def __init__(self, name: str, asked: Asked, rates: Rates, member: str) -> None:
         self._name = name
         self._asked = asked
+        self._member = member
+        """What a whole answer must hold, to be one."""
         self._rates = rates
         started = time.monotonic()
         self._stream = StreamSignals(asked, lambda: time.monotonic() - started)
@@ -183,6 +188,7 @@ class AsProvider:
         self._pending_return = b""
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> tuple[bytes, Signals]:  # noqa: ARG002
+        insist_on_answer(body, self._member)
         body, signals = read_answer(body, self._asked)
         self._rates.spent(signals.completion or 0, time.monotonic())
         return renamed(body, self._name), signals
@@ -201,15 +207,27 @@ class AsProvider:
         once.
         """
         if self._names is None:
-            first = next((line for line in events.split(b"\n") if line.startswith(b'data: {"')), None)
+            first = next((line for line in events.split(b"\n") if _OBJECT.match(line)), None)
             if first is None:
                 return events
-            theirs = orjson.loads(first[6:]).get("model")
+            theirs = orjson.loads(first.removeprefix(b"data:")).get("model")
             self._names = orjson.dumps(theirs) if theirs else b""
         if not self._names:
             return events
         ours = b'"model":' + orjson.dumps(self._name)
         return events.replace(b'"model":' + self._names, ours).replace(b'"model": ' + self._names, ours)
+
+
+def insist_on_answer(body: bytes, member: str) -> None:
+    """Raise ValueError for a body that came with a 200 and is no answer: a login page, an error, half an
+    object.
+    """
+    answer = orjson.loads(body)
+    entries = answer.get(member) if isinstance(answer, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"there are no {member} in it")
+    if not all(isinstance(one, dict) and isinstance(one.get("message", {}), dict) for one in entries):
+        raise ValueError(f"its {member} are no objects")
 
 
 def renamed(body: bytes, name: str) -> bytes:

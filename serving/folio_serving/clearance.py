@@ -23,16 +23,21 @@ class Clearances:
     def of(cls, table: Table) -> Clearances:
         return cls(table.data_classes, table.region)
 
-    def classes_of(self, headers: Mapping[str, str], texts: Iterable[str]) -> tuple[DataClass, ...]:
-        """Return the data classes of a request, in the table's order."""
+    def classes_of(
+        self, headers: Mapping[str, str], texts: Iterable[str], *, readable: bool = True
+    ) -> tuple[DataClass, ...]:
+        """Return the data classes of a request, in the table's order.
+
+        Texts that nobody here can read are taken to hold all that is looked for.
+        """
         if not self.classes:
             return ()
         wanted = frozenset(name for one in self.classes for name in one.detectors)
-        found = detected(wanted, texts) if wanted else frozenset()
+        found = wanted if not readable else detected(wanted, texts) if wanted else frozenset()
         return tuple(
             one
             for one in self.classes
-            if any(headers.get(match.name) == match.value for match in one.headers)
+            if any(_says(headers.get(match.name), match.value) for match in one.headers)
             or not found.isdisjoint(one.detectors)
         )
 
@@ -50,3 +55,10 @@ class Clearances:
     def region_of(self, model: Model) -> str | None:
         """Return where a model runs: an external one where it says, all others where the portfolio does."""
         return model.region or (None if model.engine == "external" else self.portfolio_region)
+
+
+def _says(header: str | None, value: str) -> bool:
+    """Tell whether a header holds the value: alone, or in a list, which is what repeated headers are."""
+    if header is None:
+        return False
+    return header == value or value in [item.strip() for item in header.split(",")]

@@ -54,7 +54,10 @@ _SECRET = re.compile(
 _CARD_LENGTHS = range(13, 20)
 _CARD_START = re.compile(r"4|5[1-5]|2[2-7]|3[0-9]|6")
 _DASHES = str.maketrans({0x2010: "-", 0x2011: "-", 0x2012: "-", 0x2013: "-", 0x2014: "-", 0x2212: "-"})
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef]"
+)
+_DIGIT = re.compile(r"\d")
 
 
 def detected(names: Iterable[str], texts: Iterable[str]) -> frozenset[str]:
@@ -75,7 +78,8 @@ def _plain(text: str) -> str:
     """Return the text with one spelling for digits, blanks and dashes, so that a wide 4 is a 4."""
     if text.isascii():
         return text
-    return _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_DASHES)
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_DASHES)
+    return _DIGIT.sub(lambda digit: str(int(digit.group())), plain)
 
 
 def _credit_card(text: str) -> bool:

@@ -34,6 +34,8 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/internal/state"})
 MAX_BODY_BYTES = 8 << 20
 MAX_HEADER_BYTES = 32 << 10
 MAX_HEADERS = 128
+MAX_LENGTH_DIGITS = 18
+"""Python refuses to read numbers of thousands of digits."""
 MAX_ID_CHARACTERS = 128
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
 _SINGLE = frozenset(
@@ -217,14 +219,15 @@ def _given_id(headers: Mapping[str, str]) -> str | None:
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers by lower-case name; of repeated ones the last, unless they must not be repeated."""
+    """Return the headers by lower-case name; repeated ones as one list, unless they must not be repeated."""
     headers: dict[str, str] = {}
     size = count = 0
     for name, value in raw:
         text = name.decode("latin-1")
         if text in headers and name in _SINGLE:
             raise Trouble("Malformed", f"header {text} is there twice", text)
-        headers[text] = value.decode("latin-1")
+        said = value.decode("latin-1")
+        headers[text] = f"{headers[text]}, {said}" if text in headers else said
         size += len(name) + len(value)
         count += 1
     if size > MAX_HEADER_BYTES or count > MAX_HEADERS:
@@ -243,7 +246,7 @@ def check_post(method: str, headers: Mapping[str, str]) -> None:
     length = headers.get("content-length")
     if length is not None and not (length.isascii() and length.isdigit()):
         raise Trouble("Malformed", "content-length must be a whole number", "content-length")
-    if length is not None and int(length) > MAX_BODY_BYTES:
+    if length is not None and (len(length) > MAX_LENGTH_DIGITS or int(length) > MAX_BODY_BYTES):
         raise Trouble("TooLarge", f"the body is larger than {MAX_BODY_BYTES} bytes")
 
 

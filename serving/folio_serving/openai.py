@@ -30,6 +30,16 @@ UPSTREAM_PATHS: dict[Kind, str] = {kind: path for path, kind in PATHS.items()}
 TASKS: dict[Kind, Task] = {"chat": "Chat", "completions": "Completion", "embeddings": "Embedding"}
 
 MAX_DEPTH = 64
+_MESSAGE_MEMBERS = frozenset({"role", "content", "tool_calls"})
+_BODY_MEMBERS = frozenset(
+    {
+        *("model", "messages", "prompt", "input", "tools", "stream", "stream_options", "n", "seed"),
+        *("temperature", "top_p", "frequency_penalty", "presence_penalty", "max_tokens", "logprobs"),
+        *("max_completion_tokens", "top_logprobs", "tool_choice", "parallel_tool_calls", "logit_bias"),
+        *("echo", "best_of", "encoding_format", "dimensions"),
+    }
+)
+"""What is read by itself, or says nothing."""
 _TEXT_ONLY: frozenset[Input] = frozenset()
 _NO_FEATURES: frozenset[Feature] = frozenset()
 
@@ -103,9 +113,11 @@ def _chat_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Facts:
     texts: list[str] = []
     inputs: set[Input] = set()
     last_user = ""
+    beside: list[str] = []
     for message in messages:
         said = _message_texts(message, inputs)
         texts += said
+        beside += _beside(message, _MESSAGE_MEMBERS)
         if message["role"] == "user":
             last_user = "\n".join(said)
     tools = body.get("tools") or body.get("functions")
@@ -115,7 +127,7 @@ def _chat_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Facts:
         task="Chat",
         asked=body["model"],
         text=last_user,
-        texts=tuple(texts),
+        texts=(*texts, *beside, *_beside(body, _BODY_MEMBERS)),
         headers=headers,
         inputs=frozenset(inputs) if inputs else _TEXT_ONLY,
         features=_features(body) if len(body) > 2 else _NO_FEATURES,
@@ -123,6 +135,14 @@ def _chat_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Facts:
         max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
         tool_issuer=issuer(messages),
     )
+
+
+def _beside(holder: Mapping[str, Any], read: frozenset[str]) -> list[str]:
+    """Return what a model may be told in other members: they pass through, and detectors read them too."""
+    if read.issuperset(holder):
+        return []
+    others = {name: value for name, value in holder.items() if name not in read}
+    return [orjson.dumps(others).decode()]
 
 
 def _message_texts(message: Mapping[str, Any], inputs: set[Input]) -> list[str]:
@@ -167,7 +187,8 @@ def _completion_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Fa
         task="Completion",
         asked=body["model"],
         text="\n".join(texts),
-        texts=(*texts, body.get("suffix") or ""),
+        texts=(*texts, *_beside(body, _BODY_MEMBERS)),
+        readable=bool(texts),
         headers=headers,
         features=_features(body),
         prompt_tokens=tokens,
@@ -180,7 +201,8 @@ def _embedding_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Fac
     return Facts(
         task="Embedding",
         asked=body["model"],
-        texts=texts,
+        texts=(*texts, *_beside(body, _BODY_MEMBERS)),
+        readable=bool(texts),
         headers=headers,
         prompt_tokens=tokens,
         max_tokens=0,

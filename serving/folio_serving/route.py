@@ -42,6 +42,8 @@ class Facts:
     texts: tuple[str, ...] = ()
     """Every text of the request, system and tool messages and tool definitions too: what the detectors
     read."""
+    readable: bool = True
+    """False for token ids, which no detector reads."""
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     inputs: frozenset[Input] = frozenset()
     """Beyond text."""
@@ -141,7 +143,7 @@ class Router:
         return self._ruled(request) or self._learned(request, opinion)
 
     def _request(self, facts: Facts) -> _Request:
-        classes = self._clearances.classes_of(facts.headers, facts.texts)
+        classes = self._clearances.classes_of(facts.headers, facts.texts, readable=facts.readable)
         fit = Fit(facts.task, facts.inputs, facts.features, facts.prompt_tokens, facts.max_tokens)
         return _Request(facts, classes, fit)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from folio_api.meta import Key
 from folio_cli.exits import Problem, UsageProblem
 from folio_operator.children import PORTFOLIO_LABEL
@@ -121,6 +123,6 @@ async def _client(place: Where) -> tuple[Any, str | None]:
     except KeyError as error:
         known = ", ".join(sorted(named)) or "none"
         raise UsageProblem(f"there is no context {place.context}", [f"there is: {known}"]) from error
-    except (config.ConfigException, OSError) as error:
+    except (config.ConfigException, OSError, TypeError, ValueError, YAMLError) as error:
         raise UsageProblem("no cluster is named", [str(error), "set KUBECONFIG, or --kubeconfig"]) from error
     return api, chosen["context"].get("namespace")

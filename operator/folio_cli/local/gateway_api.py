@@ -65,10 +65,10 @@ class GatewayApi:
         return self._send("POST", "/v1/chat/completions", ANSWER_SECONDS, body, headers)
 
     def _get(self, path: str, seconds: float, headers: Mapping[str, str]) -> dict[str, Any]:
-        return dict(self._send("GET", path, seconds, None, headers).json())
+        return _object(self._send("GET", path, seconds, None, headers))
 
     def _post(self, path: str, seconds: float, body: Any, headers: Mapping[str, str]) -> dict[str, Any]:
-        return dict(self._send("POST", path, seconds, body, headers).json())
+        return _object(self._send("POST", path, seconds, body, headers))
 
     def _send(
         self, method: str, path: str, seconds: float, body: Any, headers: Mapping[str, str]
@@ -96,8 +96,19 @@ def _named_errors() -> Iterator[None]:
         yield
     except httpx.ConnectError as error:
         raise GatewayError("nothing answers there: is `folio up` running?") from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise GatewayError(f"that is no URL such as http://127.0.0.1:8000/v1: {error}") from error
+    except UnicodeEncodeError as error:
+        raise GatewayError("the key has a character that no header may hold") from error
     except httpx.HTTPError as error:
         raise GatewayError(f"the gateway broke off: {error or type(error).__name__}") from error
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        return dict(response.json())
+    except (ValueError, TypeError) as error:
+        raise GatewayError(f"that is no gateway of Folio: it says {response.text[:80]!r}") from error
 
 
 def error_message(response: httpx.Response) -> str:

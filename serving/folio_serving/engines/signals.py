@@ -98,7 +98,14 @@ def with_usage(signals: Signals, usage: object) -> Signals:
     """Return the signals with OpenAI's token counts."""
     if not isinstance(usage, Mapping):
         return signals
-    return replace(signals, prompt=usage.get("prompt_tokens"), completion=usage.get("completion_tokens"))
+    return replace(
+        signals, prompt=_count(usage.get("prompt_tokens")), completion=_count(usage.get("completion_tokens"))
+    )
+
+
+def _count(value: object) -> int | None:
+    """Return a number of tokens; what a provider says instead is as good as silence."""
+    return value if type(value) is int and value >= 0 else None
 
 
 def _asked(request: Mapping[str, Any], wanted: Wanted, *, reasoning: bool) -> Asked:

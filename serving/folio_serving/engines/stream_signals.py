@@ -15,7 +15,7 @@ import orjson
 from folio_serving.confidence import Signals, Sureness, format_comment, least_sure, token_logprobs
 from folio_serving.engines.signals import Asked, finish_of, own_limit, with_usage
 
-_DATA, _DONE, _END = b"data: ", b"data: [DONE]", b"\n\n"
+_FIELD, _DATA, _DONE, _END = b"data:", b"data: ", b"data: [DONE]", b"\n\n"
 
 
 @dataclass(slots=True)
@@ -133,10 +133,10 @@ class StreamSignals:
 
 def _message(event: bytes) -> dict[str, Any] | None:
     """Return a data event's JSON object; None for comments and whatever else is not ours to read."""
-    if not event.startswith(_DATA):
+    if not event.startswith(_FIELD):
         return None
     try:
-        message = orjson.loads(event[len(_DATA) :])
+        message = orjson.loads(event[len(_FIELD) :])
     except orjson.JSONDecodeError:
         return None
     return message if isinstance(message, dict) else None

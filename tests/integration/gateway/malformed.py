@@ -288,6 +288,7 @@ HEADERS = (
     Case("a compressed body", "compressed bodies are not read; send it as it is", None, 415, "unsupported_media_type", headers={"content-encoding": "gzip"}),
     Case("a length that is none", "content-length must be a whole number", "content-length", headers={"content-length": "-1"}),
     Case("a length too short", "content-length is not the length of the body", "content-length", headers={"content-length": "1"}),
+    Case("a length of thousands of digits", "the body is larger than 8388608 bytes", None, 413, "request_too_large", headers={"content-length": "9" * 5000}),
     Case("a length too large", "the body is larger than 8388608 bytes", None, 413, "request_too_large", headers={"content-length": "99999999"}),
     Case("a revision that nobody holds", "this gateway holds revision REVISION, not 0123", "x-folio-revision", headers={"x-folio-revision": "0123"}),
     Case("a header too long", "more than 128 headers or 32768 bytes of them", None, 413, "request_too_large", headers={"x-long": "a" * 33000}),

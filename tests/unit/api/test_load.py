@@ -125,6 +125,11 @@ def test_a_bomb_of_aliases_is_refused_before_it_grows():
     assert error.endswith("is not YAML: too large or too deep")
 
 
+def test_brackets_by_the_thousand_are_refused():
+    (error,) = _errors("[" * 5000)
+    assert error.endswith("is not YAML: too large or too deep")
+
+
 def test_a_document_that_holds_itself_is_refused():
     (error,) = _errors("a: &a {b: *a}")
     assert error.endswith("is not YAML: too large or too deep")

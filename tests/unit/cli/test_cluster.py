@@ -143,6 +143,16 @@ def test_a_context_that_is_not_there_is_named(
     assert "there is no context there" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [b"\xf9\xff\x00", b"[1, 2", b"contexts: 3"])
+def test_a_kubeconfig_that_is_none_is_told_without_a_traceback(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "config"
+    path.write_bytes(content)
+    assert run(["status", "--kubeconfig", str(path)]) == 64
+    assert "set KUBECONFIG, or --kubeconfig" in capsys.readouterr().err
+
+
 def test_the_plugin_always_means_a_cluster(monkeypatch: pytest.MonkeyPatch):
     assert reading.where(None, None, None) is None
     assert reading.where(None, "bank", None) == reading.Where(namespace="bank")

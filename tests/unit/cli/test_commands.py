@@ -197,3 +197,20 @@ def test_a_gpu_that_this_machine_lacks_is_said_before_anything_starts(
 
     assert run(["up", "-f", str(FILE), "--volume", f"models={tmp_path}"]) == 64
     assert "write gpus: 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (["--url", "http://[::1/v1"], 1, "that is no URL such as http://127.0.0.1:8000/v1"),
+        (["--url", "gateway"], 1, "that is no URL such as http://127.0.0.1:8000/v1"),
+        (["--url", "http://127.0.0.1:1/v1", "--api-key", "é"], 1, "the key has a character"),
+        (["--url", "http://127.0.0.1:1/v1", "-H", "x=é"], 64, "has a character that no header may hold"),
+    ],
+)
+@pytest.mark.parametrize("command", ["chat", "route"])
+def test_what_no_request_can_be_made_of_is_told(
+    command: str, arguments: list[str], status: int, told: str, capsys: pytest.CaptureFixture[str]
+):
+    assert run([command, "hi", *arguments]) == status
+    assert told in capsys.readouterr().err

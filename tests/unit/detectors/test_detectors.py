@@ -13,6 +13,8 @@ FOUND = {
         "card:5500005555555559.",
         "４１１１ １１１１ １１１１ １１１１",  # noqa: RUF001 - wide digits are digits
         "4111\u00a01111\u00a01111\u00a01111",
+        "\u202a4111\u202c 1111\u2063 11\ufe0f11 1111",
+        "".join(chr(0x660 + int(digit)) for digit in "4111111111111111"),
     ],
     "DateOfBirth": [
         "DOB: 03/12/1984",

@@ -162,3 +162,8 @@ def test_whatever_the_facts_an_uncleared_model_is_nowhere_in_the_outcome(compile
         assert set(outcome.data_classes) == classes
     for rung in outcome.ladder if isinstance(outcome, Route) else ():
         assert all(may_see(compiled, name, classes) for name in (rung.model, *rung.accept.models))
+
+
+def test_a_header_that_is_sent_twice_is_a_list_of_which_each_item_counts():
+    route = routed(facts(headers={"x-data-class": "public, phi"}))
+    assert route.data_classes == ("phi",)
