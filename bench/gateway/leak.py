@@ -11,7 +11,7 @@ import sys
 
 import psutil
 from bench.gateway.load import Target, ask, request
-from bench.gateway.run import ENVIRONMENTS, folio_alone, free_port, process
+from bench.gateway.run import BUILDERS, ENVIRONMENTS, free_port, process
 
 from folio_serving.http1 import connect
 
@@ -26,7 +26,7 @@ def main() -> int:
     upstream = free_port()
     with (
         process([sys.executable, "-m", "bench.gateway.upstream", str(upstream)], upstream),
-        folio_alone(upstream) as it,
+        BUILDERS["folio-alone"](upstream) as it,
     ):
         asyncio.run(load(it, min(WARM_UP, count // 2)))
         before = state(it)
