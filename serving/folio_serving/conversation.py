@@ -53,7 +53,9 @@ class Question:
     intent: str = ""
     """Empty: the default ladder."""
     prompt_tokens: int = 0
-    """An estimate, see cost.py."""
+    """An estimate, see cost.py; of several prompts the longest."""
+    further_prompt_tokens: int = 0
+    """Of the other prompts: they count where it is about cost."""
     max_tokens: int | None = None
     choices: int = 1
     decoding: Decoding = "sampled"
@@ -80,6 +82,7 @@ class Question:
             accept_uncalibrated=table.uncalibrated == "Accept",
             intent=route.intent or "",
             prompt_tokens=facts.prompt_tokens,
+            further_prompt_tokens=facts.further_prompt_tokens,
             max_tokens=facts.max_tokens,
             commit_after_tokens=table.streaming.commit_after_tokens,
             **others,

@@ -226,7 +226,8 @@ class Course:
         unfinished = isinstance(reply, Prefix) or (
             isinstance(reply, Failed) and (reply.signals is not None or reply.reason in _CUT_OFF)
         )
-        return cut_off(reply.signals, self.question.prompt_tokens, elapsed) if unfinished else reply.signals
+        prompt = self.question.prompt_tokens + self.question.further_prompt_tokens
+        return cut_off(reply.signals, prompt, elapsed) if unfinished else reply.signals
 
     def _see(self, now: float) -> None:
         """Never let the clock go back, whatever order replies come in."""

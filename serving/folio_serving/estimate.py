@@ -9,7 +9,7 @@ from folio_serving.cost import ASSUMED_OUTPUT_TOKENS, expected_usd
 
 def usd_of(question: Question, ask: Ask) -> float:
     """Return the price of an answer of full length, in every choice."""
-    prompt = question.prompt_tokens + context_tokens(ask.drafts, ask.passages)
+    prompt = _prompt_tokens(question, ask)
     seconds = question.expected_seconds.get(ask.model, 0.0)
     price = question.models[ask.model].price
     output = question.max_tokens
@@ -22,5 +22,10 @@ def usd_of(question: Question, ask: Ask) -> float:
 def tokens_of(question: Question, ask: Ask) -> int:
     """Return the tokens of an answer of full length, in every choice, and of what is asked."""
     output = question.max_tokens if question.max_tokens is not None else ASSUMED_OUTPUT_TOKENS
-    prompt = question.prompt_tokens + context_tokens(ask.drafts, ask.passages)
+    prompt = _prompt_tokens(question, ask)
     return prompt + question.choices * output
+
+
+def _prompt_tokens(question: Question, ask: Ask) -> int:
+    context = context_tokens(ask.drafts, ask.passages)
+    return question.prompt_tokens + question.further_prompt_tokens + context

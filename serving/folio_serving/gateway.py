@@ -31,6 +31,7 @@ Scope = dict[str, Any]
 EXPLAIN_PATH = "/v1/folio/route"
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/internal/state"})
 """What needs no key; the last one has a token of its own."""
+PAGES = OPEN_PATHS | {"/v1/models"}
 MAX_BODY_BYTES = 8 << 20
 MAX_HEADER_BYTES = 32 << 10
 MAX_HEADERS = 128
@@ -158,7 +159,7 @@ class Gateway:
 
     async def _page(self, exchange: Exchange, question: bytes) -> None:
         path = exchange.path
-        if exchange.method not in {"GET", "HEAD"}:
+        if exchange.method not in {"GET", "HEAD"} and (path in PAGES or path.startswith("/v1/models/")):
             raise Trouble("Method", f"{path} is read with GET")
         status, body, kind = await self._get(path, exchange.headers, own=question == b"replica")
         self._metrics.requests[path, str(status)].inc()

@@ -80,8 +80,17 @@ def parse_query(kind: Kind, body: dict[str, Any], headers: Mapping[str, str]) ->
         facts=_FACTS[kind](body, headers),
         stream=stream,
         wants_usage=stream and isinstance(options, dict) and options.get("include_usage") is True,
-        choices=body.get("n") or 1,
+        choices=_choices(body),
     )
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    """Return how many answers an engine writes: for each prompt of several, and the best of more than are
+    returned.
+    """
+    prompt = body.get("prompt")
+    prompts = len(prompt) if isinstance(prompt, list) and not isinstance(prompt[0], int) else 1
+    return prompts * max(body.get("n") or 1, body.get("best_of") or 1)
 
 
 def _why_unreadable(content: bytes, position: int) -> str:
@@ -182,7 +191,7 @@ def _features(body: Mapping[str, Any]) -> frozenset[Feature]:
 
 
 def _completion_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Facts:
-    texts, tokens = _strings_and_tokens(body["prompt"])
+    texts, tokens, further = _strings_and_tokens(body["prompt"])
     return Facts(
         task="Completion",
         asked=body["model"],
@@ -192,12 +201,13 @@ def _completion_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Fa
         headers=headers,
         features=_features(body),
         prompt_tokens=tokens,
+        further_prompt_tokens=further,
         max_tokens=body.get("max_tokens"),
     )
 
 
 def _embedding_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Facts:
-    texts, tokens = _strings_and_tokens(body["input"])
+    texts, tokens, further = _strings_and_tokens(body["input"])
     return Facts(
         task="Embedding",
         asked=body["model"],
@@ -205,18 +215,21 @@ def _embedding_facts(body: Mapping[str, Any], headers: Mapping[str, str]) -> Fac
         readable=bool(texts),
         headers=headers,
         prompt_tokens=tokens,
+        further_prompt_tokens=further,
         max_tokens=0,
     )
 
 
-def _strings_and_tokens(value: Any) -> tuple[tuple[str, ...], int]:
-    """Return the texts of a prompt or input, and the tokens of its longest item: each must fit by itself."""
+def _strings_and_tokens(value: Any) -> tuple[tuple[str, ...], int, int]:
+    """Return the texts of a prompt or input, the tokens of its longest item, and those of all others."""
     if isinstance(value, str):
-        return (value,), estimate_tokens(value)
-    if not isinstance(value[0], str):
-        lists = value if isinstance(value[0], list) else [value]
-        return (), max(len(ids) for ids in lists)
-    return tuple(value), max(estimate_tokens(text) for text in value)
+        return (value,), estimate_tokens(value), 0
+    if isinstance(value[0], str):
+        texts, counts = tuple(value), [estimate_tokens(text) for text in value]
+    else:
+        texts, counts = (), [len(ids) for ids in (value if isinstance(value[0], list) else [value])]
+    longest = max(counts)
+    return texts, longest, sum(counts) - longest
 
 
 _FACTS = {"chat": _chat_facts, "completions": _completion_facts, "embeddings": _embedding_facts}

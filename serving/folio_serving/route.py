@@ -50,7 +50,9 @@ class Facts:
     features: frozenset[Feature] = frozenset()
     """What an answer needs: Tools, JSONSchema (a json_schema response format), Logprobs."""
     prompt_tokens: int = 0
-    """An estimate: `cost.estimate_tokens`."""
+    """An estimate: `cost.estimate_tokens`; of several prompts the longest: each must fit by itself."""
+    further_prompt_tokens: int = 0
+    """Of the others: they cost as well."""
     max_tokens: int | None = None
     tool_issuer: str | None = None
     """Who awaits the tool results at the tail: `toolcalls.issuer`."""

@@ -261,6 +261,14 @@ PATHS = (
     ),
     Case("GET of a chat", "this path is asked with POST", None, 405, "method_not_allowed", CHAT, "GET"),
     Case("PUT of a chat", "this path is asked with POST", None, 405, "method_not_allowed", CHAT, "PUT"),
+    Case(
+        "a chat with a slash too many",
+        f"there is no {CHAT}/",
+        None,
+        404,
+        "unknown_url",
+        f"{CHAT}/",
+    ),
     Case("POST to the models", "/v1/models is read with GET", None, 405, "method_not_allowed", "/v1/models"),
     Case(
         "DELETE of the metrics",
