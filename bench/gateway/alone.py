@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import io
+import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import uvicorn
 from bench.gateway.run import folio_config
@@ -18,12 +19,12 @@ from folio_serving.replicas import Address, StaticReplicas
 from folio_serving.secrets import Secrets
 
 
-async def main(port: int, upstream: int) -> None:
+async def main(port: int, upstream: int, log: TextIO) -> None:
     def replicas(listener):
         return StaticReplicas({"model-small": (Address("1", "127.0.0.1", upstream),)}, listener)
 
     process = GatewayProcess(
-        "alone", Fleet(Secrets(Path("/nowhere")), replicas), RequestLog(io.StringIO()), OwnCounter()
+        "alone", Fleet(Secrets(Path("/nowhere")), replicas), RequestLog(log), OwnCounter()
     )
     await process.reconfigure(folio_config())
     config = uvicorn.Config(process.app, host="127.0.0.1", port=port, log_level="error", access_log=False)
@@ -34,4 +35,7 @@ if __name__ == "__main__":
     import uvloop
 
     uvloop.install()
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    with Path(os.devnull).open(
+        "w", encoding="utf-8"
+    ) as nowhere:  # a log kept in memory would look like a leak
+        asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), nowhere))
