@@ -63,10 +63,19 @@ def bases_are_served(portfolio: Portfolio) -> Iterator[Failure]:
     """An adapter lives in its base's replicas, so the base is served too."""
     for member in portfolio.members:
         adapter = member.model.spec.adapter
-        if adapter and portfolio.base(member) is None:
+        if adapter is None:
+            continue
+        base = portfolio.base(member)
+        if base is None:
             message = (
                 f"its base {adapter.base_ref.name} is not among the models of portfolio {portfolio.key.name}:"
                 " add it to spec.models"
+            )
+            yield Failure("BaseNotInPortfolio", in_model(member, "adapter.baseRef"), message)
+        elif base.model.spec.adapter is not None:
+            message = (
+                f"its base {adapter.base_ref.name} is an adapter itself:"
+                " name the model below it, which vLLM serves"
             )
             yield Failure("BaseNotInPortfolio", in_model(member, "adapter.baseRef"), message)
 

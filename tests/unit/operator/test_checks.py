@@ -69,6 +69,7 @@ BAD = [
     bad("UnknownRung", "defaultLadder[0].accept.models", "has no model ghost", POLICY, "defaultLadder.0.accept", {"signal": "Agreement", "atLeast": "0.5", "models": ["ghost"]}),
     bad("UnknownRung", "classifier.model", "has no model ghost", POLICY, "classifier", {"type": "Model", "model": "ghost"}),
     bad("BaseNotInPortfolio", "adapter.baseRef", "add it to spec.models", CONTRACTS, "adapter.baseRef.name", "llama-70b"),
+    bad("BaseNotInPortfolio", "adapter.baseRef", "is an adapter itself: name the model below it", CONTRACTS, "adapter.baseRef.name", "contracts"),
     bad("EmbedderNotFound", "retriever.embedderRef", "add it to spec.models", HANDBOOK, "retriever.embedderRef.name", "bge"),
     bad("TaskMismatch", "retriever.embedderRef", "tasks: [Embedding]", HANDBOOK, "retriever.embedderRef.name", "triage"),
     bad("PoolRequired", "models[general].pool", "write pool, or gpus: 0", PORTFOLIO, "models.0.pool", REMOVED),
