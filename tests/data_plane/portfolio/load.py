@@ -49,10 +49,16 @@ class Outcome:
         return self.status == 200 and self.error is not None
 
 
-async def ask(client: httpx.AsyncClient, asked: Asked) -> Outcome:
+async def ask(client: httpx.AsyncClient, asked: Asked, begun: set[str] | None = None) -> Outcome:
+    """Ask, and keep in `begun` the ids of the streams whose headers have come and whose end has not."""
     async with client.stream("POST", PATH, json=asked.body()) as answer:
         model = answer.headers.get("x-folio-model")
+        number = answer.headers.get("x-folio-request-id", "")
+        if begun is not None and asked.stream:
+            begun.add(number)
         content = (await answer.aread()).decode()
+        if begun is not None:
+            begun.discard(number)
     if answer.status_code != 200:
         return Outcome(asked, answer.status_code, model, "", json.loads(content)["error"])
     if not asked.stream:
@@ -70,7 +76,12 @@ def _piece(chunk: dict[str, Any]) -> str:
 
 @contextlib.asynccontextmanager
 async def load(
-    client: httpx.AsyncClient, kinds: Sequence[Asked], *, clients: int, pause_seconds: float = 0.02
+    client: httpx.AsyncClient,
+    kinds: Sequence[Asked],
+    *,
+    clients: int,
+    pause_seconds: float = 0.02,
+    begun: set[str] | None = None,
 ) -> AsyncIterator[list[Outcome]]:
     """Ask all the while; at the end every request has its outcome, in the order in which they came."""
     outcomes: list[Outcome] = []
@@ -80,7 +91,7 @@ async def load(
         for asked in itertools.islice(itertools.cycle(kinds), first, None):
             if stop.is_set():
                 return
-            outcomes.append(await ask(client, asked))
+            outcomes.append(await ask(client, asked, begun))
             await asyncio.sleep(pause_seconds)
 
     async with asyncio.TaskGroup() as group:

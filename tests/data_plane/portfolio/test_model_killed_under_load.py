@@ -29,10 +29,15 @@ WRITING = [
 ]
 
 
-def kill(portfolio: Running, model: str) -> int:
+def pid_of(portfolio: Running, model: str) -> int:
     (pid,) = portfolio.cluster.replica_pids(f"model-{model}")
-    os.kill(pid, signal.SIGKILL)
     return pid
+
+
+async def until_one_streams(begun: set[str]) -> None:
+    async with asyncio.timeout(30):
+        while not begun:  # noqa: ASYNC110 - a stream lasts a second or so
+            await asyncio.sleep(0.005)
 
 
 async def named_refusal(client: httpx.AsyncClient, model: str) -> httpx.Response:
@@ -56,13 +61,19 @@ async def until_it_answers(client: httpx.AsyncClient, model: str) -> None:
 async def killed_under(
     portfolio: Running, model: str, kinds: Sequence[Asked], *, seconds_before: float, pause_seconds: float
 ) -> tuple[list[Outcome], httpx.Response]:
-    """Kill the model under this load, and let the load go on until it is back; returns what became of it."""
+    """Kill the model under this load, and let the load go on until it is back; returns what became of it.
+
+    Where the load streams, the kill waits until a stream is under way.
+    """
+    begun: set[str] = set()
     async with (
         portfolio.http() as client,
-        load(client, kinds, clients=CLIENTS, pause_seconds=pause_seconds) as outcomes,
+        load(client, kinds, clients=CLIENTS, pause_seconds=pause_seconds, begun=begun) as outcomes,
     ):
         await asyncio.sleep(seconds_before)
-        pid = await asyncio.to_thread(kill, portfolio, model)
+        pid = await asyncio.to_thread(pid_of, portfolio, model)
+        await until_one_streams(begun)
+        os.kill(pid, signal.SIGKILL)
         refusal = await named_refusal(client, model)
         await asyncio.to_thread(portfolio.wait_for_another, model, pid)
         await until_it_answers(client, model)
