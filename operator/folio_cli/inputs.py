@@ -59,9 +59,11 @@ def checked(
     given: Given, volumes: Mapping[str, Path] | None = None, *, with_secrets: bool = True
 ) -> Portfolio:
     """Return the portfolio with its Secrets' keys, or raise UsageProblem with all that the checks found."""
-    resource, loaded = given.portfolio.resource, given.loaded
+    resource, policy = given.portfolio.resource, given.portfolio.policy
     known = known_keys(given) if with_secrets else None
-    portfolio = gather(resource, loaded.policies.values(), given.portfolio.specialists.values(), known)
+    # Its own policy, not the file's: --upstream has extended its ladders.
+    policies = given.loaded.policies.values() if policy is None else (policy,)
+    portfolio = gather(resource, policies, given.portfolio.specialists.values(), known)
     portfolio = replace(portfolio, tenant_keys=_tenant_keys(given, known or {}))
     portfolio = certificates(portfolio, volumes or {})
     found = checks.failures(portfolio)

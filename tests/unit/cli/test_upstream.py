@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.unit.operator.desk import PORTFOLIO, desk
 
+from folio_api.load import Loaded
 from folio_cli.exits import UsageProblem
+from folio_cli.inputs import Given, checked
 from folio_cli.upstream import Upstream, with_upstream
 from folio_operator import checks
 from folio_operator.render_table import routing_table
@@ -24,6 +26,14 @@ def test_it_stands_below_every_ladder_that_chats():
 
     assert found["facts"] == [("handbook", "Score"), ("upstream", "Always")]
     assert found[""] == [("general", "MeanLogprob"), ("frontier", "Always"), ("upstream", "Always")]
+
+
+def test_what_folio_up_checks_and_serves_still_has_it():
+    given = Given(with_upstream(desk(), UPSTREAM), Loaded(), {})
+
+    served = checked(given, with_secrets=False)
+
+    assert ladders(served)["facts"] == [("handbook", "Score"), ("upstream", "Always")]
 
 
 def test_vectors_are_never_asked_of_it():
