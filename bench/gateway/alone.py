@@ -35,7 +35,6 @@ if __name__ == "__main__":
     import uvloop
 
     uvloop.install()
-    with Path(os.devnull).open(
-        "w", encoding="utf-8"
-    ) as nowhere:  # a log kept in memory would look like a leak
+    # A log kept in memory would look like a leak.
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), nowhere))

@@ -58,18 +58,17 @@ def main() -> None:
             replies += asked(client, model, items)
         revision = client.revision
     args.out.mkdir(parents=True, exist_ok=True)
-    save_replies(
-        args.out / REPLIES, sorted(replies, key=lambda reply: list(portfolio.SIGNALS).index(reply.model))
-    )
+    order = list(portfolio.SIGNALS)
+    save_replies(args.out / REPLIES, sorted(replies, key=lambda reply: order.index(reply.model)))
     (args.out / INTENTS).write_text(json.dumps(intents, indent=0) + "\n")
     (args.out / ABOUT).write_text(json.dumps(about(args.out, items, revision), indent=2) + "\n")
 
 
 def kept(path: Path, again: Sequence[str] | None) -> list[Reply]:
     """Return the answers of the models that are not asked again; none where all are."""
-    return (
-        [reply for reply in load_replies(path) if reply.model not in again] if again and path.exists() else []
-    )
+    if not again or not path.exists():
+        return []
+    return [reply for reply in load_replies(path) if reply.model not in again]
 
 
 def asked_items(*, full: bool) -> list[Item]:

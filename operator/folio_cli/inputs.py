@@ -59,12 +59,8 @@ def checked(
     given: Given, volumes: Mapping[str, Path] | None = None, *, with_secrets: bool = True
 ) -> Portfolio:
     """Return the portfolio with its Secrets' keys, or raise UsageProblem with all that the checks found."""
-    resource, policy = given.portfolio.resource, given.portfolio.policy
     known = known_keys(given) if with_secrets else None
-    # Its own policy, not the file's: --upstream has extended its ladders.
-    policies = given.loaded.policies.values() if policy is None else (policy,)
-    portfolio = gather(resource, policies, given.portfolio.specialists.values(), known)
-    portfolio = replace(portfolio, tenant_keys=_tenant_keys(given, known or {}))
+    portfolio = replace(given.portfolio, secrets=known, tenant_keys=_tenant_keys(given, known or {}))
     portfolio = certificates(portfolio, volumes or {})
     found = checks.failures(portfolio)
     if found:

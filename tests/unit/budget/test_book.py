@@ -230,18 +230,23 @@ STEPS = st.lists(
 )
 
 
+def take(fleet: Fleet, step: tuple[object, ...]) -> None:
+    name, *values = step
+    if name == "wait":
+        # Short of a minute in all: what happens to silent replicas has its own test.
+        fleet.now = min(fleet.now + values[0], NOON + EXPIRE_SECONDS - 1)  # type: ignore[operator]
+    else:
+        getattr(fleet, str(name))(*values)
+
+
 @settings(max_examples=300, deadline=None)
 @given(limit=st.integers(0, 200), steps=STEPS)
 def test_never_more_is_spent_than_the_limit_and_what_estimates_were_too_low_by(
     limit: int, steps: list[tuple[object, ...]]
 ) -> None:
     fleet = Fleet(limit)
-    for name, *values in steps:
-        if name == "wait":
-            # Short of a minute in all: what happens to silent replicas has its own test.
-            fleet.now = min(fleet.now + values[0], NOON + EXPIRE_SECONDS - 1)  # type: ignore[operator]
-        else:
-            getattr(fleet, str(name))(*values)
+    for step in steps:
+        take(fleet, step)
         assert fleet.committed <= limit + fleet.excess
     for lease in fleet.leases.values():
         assert lease.reserved >= 0
@@ -253,11 +258,8 @@ def test_whatever_was_lost_the_book_knows_all_once_everybody_was_heard(
     limit: int, steps: list[tuple[object, ...]]
 ) -> None:
     fleet = Fleet(limit)
-    for name, *values in steps:
-        if name == "wait":
-            fleet.now = min(fleet.now + values[0], NOON + EXPIRE_SECONDS - 1)  # type: ignore[operator]
-        else:
-            getattr(fleet, str(name))(*values)
+    for step in steps:
+        take(fleet, step)
     while fleet.open:
         fleet.end(1.0)
     for replica in fleet.leases:
