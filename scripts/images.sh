@@ -21,7 +21,8 @@ give_to_kind() { # IMAGE
 build() { # NAME:TAG DOCKERFILE OPTION...
     local image=$1 file=$2
     shift 2
-    if command -v docker >/dev/null; then
+    # A client whose daemon does not answer builds nothing.
+    if docker version >/dev/null 2>&1; then
         docker build -f "$file" -t "$image" "$@" .
         give_to_kind "$image"
     elif [ -x "${CLUSTER_DIR-}/image" ]; then
@@ -31,7 +32,7 @@ build() { # NAME:TAG DOCKERFILE OPTION...
     elif command -v buildah >/dev/null; then
         buildah bud --layers -f "$file" -t "$image" "$@" .
     else
-        die "neither docker nor buildah is here, and CLUSTER_DIR has no program named image"
+        die "neither a docker that answers nor buildah is here, and CLUSTER_DIR has no program named image"
     fi
 }
 
