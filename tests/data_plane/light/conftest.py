@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import openai
 import pytest
 from tests.data_plane.cluster import Cluster
+from tests.heads import word_head
 
 from folio_serving.classify.export import export, installed_weights
-from folio_serving.classify.ngram import Grams, Head, Meta, features, save_head
+from folio_serving.classify.ngram import Head, save_head
 from folio_serving.retrieve.index import build_index
 
 ROOT = Path(__file__).parents[3]
@@ -37,14 +37,7 @@ def harbour_index(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def triage_head() -> Head:
-    """Return a head that knows two words."""
-    grams = Grams(buckets=2**12)
-    weights = np.zeros((grams.buckets, 2), dtype=np.float32)
-    weights[features("bicycle", grams).buckets, 0] = 3
-    weights[features("invoice", grams).buckets, 1] = 3
-    return Head(
-        weights, np.zeros(2, dtype=np.float32), ("rental", "billing"), Meta(kind="ngram", grams=grams)
-    )
+    return word_head({"bicycle": "rental", "invoice": "billing"})
 
 
 def application(name: str, **spec: Any) -> dict[str, Any]:

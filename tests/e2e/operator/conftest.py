@@ -8,23 +8,14 @@ from pathlib import Path
 
 import pytest
 from kubernetes import client
-from tests.crds.conftest import _kinds, api  # noqa: F401 - fixtures
+from tests.crds.conftest import _kinds  # noqa: F401 - a fixture
+from tests.e2e.kuberay import KubeRay
 from tests.e2e.operator.desk import PlayedDesk
-from tests.e2e.operator.world import Namespace, OperatorProcess, PlayedGateways, wait_for
+from tests.e2e.operator.process import OperatorProcess, PlayedGateways
+from tests.e2e.world import Namespace, wait_for
 
 
-@pytest.fixture(scope="session")
-def kuberay(api: client.ApiClient) -> client.V1Deployment:  # noqa: F811
-    """KubeRay's Deployment; its kinds alone are not enough to see how a RayCluster comes out."""
-    found = client.AppsV1Api(api).list_deployment_for_all_namespaces(
-        label_selector="app.kubernetes.io/component=kuberay-operator"
-    )
-    if not found.items:
-        pytest.skip("KubeRay is not installed on this cluster")
-    return found.items[0]
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def namespace(api: client.ApiClient, _kinds: None) -> Iterator[Namespace]:  # noqa: F811
     core = client.CoreV1Api(api)
     name = f"folio-e2e-{uuid.uuid4().hex[:8]}"
@@ -33,14 +24,14 @@ def namespace(api: client.ApiClient, _kinds: None) -> Iterator[Namespace]:  # no
     core.delete_namespace(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateways() -> Iterator[PlayedGateways]:
     played = PlayedGateways()
     yield played
     played.server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def operators(
     namespace: Namespace, gateways: PlayedGateways, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[OperatorProcess]]:
@@ -54,12 +45,12 @@ def operators(
             each.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def desk(
     namespace: Namespace,
     gateways: PlayedGateways,
     operators: list[OperatorProcess],
-    kuberay: client.V1Deployment,
+    kuberay: KubeRay,
 ) -> Iterator[PlayedDesk]:
     """The portfolio of the unit tests, served by a played data plane."""
     played = PlayedDesk(namespace, gateways, kuberay)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from kubernetes import client
-from tests.e2e.operator.world import Namespace, PlayedGateways, documents, secret, wait_for
+from tests.e2e.kuberay import KubeRay
+from tests.e2e.operator.process import PlayedGateways
+from tests.e2e.world import Namespace, documents, secret, wait_for
 from tests.unit.operator.desk import Edits, edited
 
 from folio_operator import cluster as kinds
@@ -20,7 +21,7 @@ MODELS = ("contracts", "frontier", "general", "handbook", "minilm", "triage")
 class PlayedDesk:
     namespace: Namespace
     gateways: PlayedGateways
-    kuberay: client.V1Deployment
+    kuberay: KubeRay
 
     def apply(self, edits: Edits | None = None) -> None:
         for document in documents(edited(edits or {})):
@@ -56,24 +57,8 @@ class PlayedDesk:
         found = self.namespace.list(kinds.RAY_CLUSTER)
         return found[0] if found else None
 
-    def scale_kuberay(self, replicas: int) -> None:
-        metadata = self.kuberay.metadata
-        apps = client.AppsV1Api(self.namespace.api)
-        apps.patch_namespaced_deployment_scale(
-            metadata.name, metadata.namespace, {"spec": {"replicas": replicas}}
-        )
-        core = client.CoreV1Api(self.namespace.api)
-        selector = "app.kubernetes.io/component=kuberay-operator"
-        wait_for(
-            f"KubeRay has {replicas} pods",
-            lambda: (
-                len(core.list_namespaced_pod(metadata.namespace, label_selector=selector).items) == replicas
-            ),
-            60,
-        )
-
     def wake_kuberay(self) -> None:
-        self.scale_kuberay(1)
+        self.kuberay.scale(1)
 
     def serve_runs(self, *applications: str, **failed: str) -> None:
         """KubeRay's word: these applications run, those failed."""
@@ -116,7 +101,7 @@ class PlayedDesk:
     def comes_up(self) -> None:
         """Play what KubeRay and Serve do until all runs."""
         wait_for("the RayCluster appears", self.ray_cluster, 60)
-        self.scale_kuberay(0)
+        self.kuberay.scale(0)
         self.serve_runs("gateway")
         wait_for("the models are asked for", lambda: "model-triage" in self.applications())
         self.serve_runs(*self.applications())

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from tests.e2e.operator.desk import PlayedDesk
-from tests.e2e.operator.world import FAST, Namespace, OperatorProcess, wait_for
+from tests.e2e.operator.process import OperatorProcess
+from tests.e2e.world import FAST, Namespace, wait_for
 from tests.unit.operator.desk import POLICY, PORTFOLIO
 
 from folio_operator import cluster as kinds
@@ -28,17 +28,6 @@ LEFTOVERS = (
     kinds.SERVICE,
     kinds.Kind("v1", "Pod", "pods"),
 )
-
-
-@pytest.fixture
-def figure(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print a figure whatever pytest captures."""
-
-    def show(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", end="")
-
-    return show
 
 
 def versions(namespace: Namespace) -> dict[tuple[str, str], str]:
@@ -266,7 +255,7 @@ def test_a_portfolio_goes_without_kuberay_where_that_is_allowed(
     held = desk.namespace.get(kinds.PORTFOLIO, "desk")
     assert held is not None
     assert held["metadata"]["finalizers"] == ["folio.dev/ray-service"]
-    desk.scale_kuberay(0)
+    desk.kuberay.scale(0)
     desk.namespace.delete(kinds.PORTFOLIO, "desk")
     wait_for("KubeRay is missed", lambda: desk.condition("Stalled") == ("True", "KubeRayAbsent"), 90)
     assert desk.namespace.get(kinds.RAY_SERVICE, "desk") is not None

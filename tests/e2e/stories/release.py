@@ -1,0 +1,135 @@
+"""Folio as people install it: the chart by Helm, the images as `make images` names them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+
+from folio_api.crd import DEFINITIONS
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "helm/folio"
+NAME, NAMESPACE = "folio", "folio-system"
+INSTALL_SECONDS = 180
+VERSION: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+REGISTRY = os.environ.get("IMAGE_REGISTRY", "")
+OPERATOR_PODS = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=operator"
+LIGHT_ENGINE = os.environ.get("FOLIO_E2E_ENGINE", "none")
+"""Engine of the serving image of stories without vLLM; an image with vLLM serves them too."""
+SMALL = ("resources.requests.cpu=50m", "replicas=1")
+
+
+class CommandError(Exception):
+    """What a program said when it failed."""
+
+
+def run(*command: str, seconds: float = INSTALL_SECONDS, given: str | None = None) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=seconds, input=given, cwd=ROOT
+    )
+    if done.returncode:
+        raise CommandError(f"{' '.join(command[:4])}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def serving_image(engine: str = LIGHT_ENGINE) -> str:
+    registry = f"{REGISTRY.rstrip('/')}/" if REGISTRY else ""
+    return f"{registry}folio/serving:{VERSION}-{engine}"
+
+
+def missing_programs() -> list[str]:
+    return [each for each in ("helm", "kubectl") if shutil.which(each) is None]
+
+
+@dataclass
+class Release:
+    """The installed chart."""
+
+    api: client.ApiClient
+    seconds: float = 0.0
+    """From `helm upgrade --install` until Helm said that it was done."""
+    _made_namespace: bool = field(default=False, init=False)
+
+    def install(self, *options: str, chart: Path = CHART) -> None:
+        """Install or upgrade, and wait until the operator is ready; `options` are `name=value`."""
+        wanted = (f"imageRegistry={REGISTRY}", f"servingImage.engine={LIGHT_ENGINE}", *SMALL, *self._crds())
+        settings = [part for each in (*wanted, *options) for part in ("--set", each)]
+        spaces = client.CoreV1Api(self.api).list_namespace().items
+        self._made_namespace |= all(each.metadata.name != NAMESPACE for each in spaces)
+        began = time.monotonic()
+        try:
+            run(
+                *("helm", "upgrade", "--install", NAME, str(chart), "--namespace", NAMESPACE),
+                *("--create-namespace", "--wait", "--timeout", "150s", *settings),
+            )
+        except CommandError as error:
+            pytest.fail(f"{error}\n{self.trouble()}", pytrace=False)
+        self.seconds = time.monotonic() - began
+
+    def uninstall(self) -> None:
+        run("helm", "uninstall", NAME, "--namespace", NAMESPACE, "--wait", "--timeout", "60s")
+        if self._made_namespace:
+            client.CoreV1Api(self.api).delete_namespace(NAMESPACE)
+
+    def pods(self) -> Sequence[Any]:
+        found = client.CoreV1Api(self.api).list_namespaced_pod(NAMESPACE, label_selector=OPERATOR_PODS)
+        return tuple(found.items)
+
+    def log(self, lines: int = 60) -> str:
+        return _said("kubectl", "logs", "-n", NAMESPACE, "-l", OPERATOR_PODS, f"--tail={lines}", "--prefix")
+
+    def trouble(self) -> str:
+        """Return what keeps the operator's pods from running, and the fix where it is known."""
+        waits = [waiting(pod) for pod in self.pods()]
+        found = [each for each in waits if each] or ["no pod of the operator says why"]
+        return "\n".join([*found, self.log(20)])
+
+    def _crds(self) -> list[str]:
+        """The chart brings the definitions where nobody else does; those applied by hand are made this checkout's."""
+        extensions = client.ApiextensionsV1Api(self.api)
+        names = {f"{each.plural}.folio.dev" for each in DEFINITIONS}
+        present = [
+            each
+            for each in extensions.list_custom_resource_definition().items
+            if each.metadata.name in names
+            and (each.metadata.annotations or {}).get("meta.helm.sh/release-name") != NAME
+        ]
+        if not present:
+            return ["crds.enabled=true", "crds.keep=false"]
+        files = [part for each in DEFINITIONS for part in ("-f", f"crds/{each.file}")]
+        run("kubectl", "apply", "--server-side", "--force-conflicts", *files)
+        return ["crds.enabled=false"]
+
+
+def waiting(pod: Any) -> str:
+    """Return why a pod does not run; nothing where it does."""
+    states = [
+        each.state.waiting
+        for each in (pod.status.container_statuses or ())
+        if each.state and each.state.waiting
+    ]
+    if not states:
+        return "" if pod.status.phase == "Running" else f"{pod.metadata.name}: {pod.status.phase}"
+    state = states[0]
+    images = ", ".join(each.image for each in pod.spec.containers)
+    fix = ""
+    if "Image" in (state.reason or "") or "ErrImage" in (state.reason or ""):
+        fix = f": the nodes do not have {images}; build them: make images, SERVING_ENGINE={LIGHT_ENGINE} make images"
+    return f"{pod.metadata.name}: {state.reason} {state.message or ''}{fix}"
+
+
+def _said(*command: str) -> str:
+    try:
+        return run(*command, seconds=20)
+    except (CommandError, subprocess.TimeoutExpired) as error:
+        return str(error)
