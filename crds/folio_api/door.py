@@ -7,7 +7,8 @@ from pydantic import Field
 from folio_api.markers import ATOMIC, SCALAR_SET, Rule
 from folio_api.meta import Labels, Part, PodTemplate, SecretRef
 from folio_api.pools import ResourceRequirements, Volumes
-from folio_api.types import HostName, HttpUrl, Line, ObjectName
+from folio_api.types import HostName, Line, ObjectName
+from folio_api.urls import HttpUrl, KeysUrl
 
 
 class ApiKeys(Part):
@@ -24,7 +25,7 @@ class Jwt(Part):
     """The iss claim."""
     audiences: Annotated[tuple[Line, ...], Field(min_length=1, max_length=16), SCALAR_SET]
     """One of these must be in the aud claim."""
-    jwks_uri: HttpUrl = Field(alias="jwksURI")
+    jwks_uri: KeysUrl = Field(alias="jwksURI")
     """Where the provider's keys are."""
     tenant_claim: Line = "sub"
     """The claim that names the tenant."""

@@ -7,13 +7,10 @@ from pydantic import Field
 from folio_api.markers import ATOMIC, Rule, rules
 from folio_api.meta import Conditions, ConfigMapKeyRef, ObjectMeta, ObjectRef, Part, Resource, SecretRef
 from folio_api.types import CronSchedule, Digest, Duration, Line, Money, ObjectName, Share, Written
+from folio_api.urls import DatasetUri
 
 RelativePath = Annotated[
     str, Written("a path inside the volume, without a leading /", r"^[^/\s][^\s]*$", 512)
-]
-DatasetUri = Annotated[
-    str,
-    Written("a URI that begins with https://, http://, s3:// or gs://", r"^(https?|s3|gs)://[^\s]+$", 512),
 ]
 
 

@@ -8,7 +8,8 @@ from folio_api.detectors import Detector
 from folio_api.markers import ATOMIC, SCALAR_SET, Rule
 from folio_api.meta import Part, SecretRef
 from folio_api.policy import HeaderMatch
-from folio_api.types import Duration, Money, Name, Region, Share, StoreUri
+from folio_api.types import Duration, Money, Name, Region, Share
+from folio_api.urls import StoreUri
 
 
 class DataClassMatch(Part):

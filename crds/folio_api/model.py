@@ -17,7 +17,8 @@ from folio_api.meta import (
 )
 from folio_api.model_status import SpecialistModelStatus
 from folio_api.table import Engine, Feature, Input, Task
-from folio_api.types import HttpUrl, Line, Money, Quantity, Region, Share, SourceUri, SqlIdentifier
+from folio_api.types import Line, Money, Quantity, Region, Share, SqlIdentifier
+from folio_api.urls import HttpUrl, SourceUri
 
 RESERVED_ENGINE_ARGS = Extension(
     (

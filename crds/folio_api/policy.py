@@ -9,7 +9,8 @@ from pydantic import Field
 from folio_api.markers import ATOMIC, SCALAR_SET, Rule, list_map, none_of, rules
 from folio_api.meta import Conditions, ObjectMeta, Part, Resource
 from folio_api.table import Input, OnExhausted, SignalName
-from folio_api.types import Digest, Duration, HeaderName, Line, Money, Name, Share, SourceUri
+from folio_api.types import Digest, Duration, HeaderName, Line, Money, Name, Share
+from folio_api.urls import SourceUri
 
 Keyword = Annotated[str, Field(min_length=1, max_length=128)]
 Example = Annotated[str, Field(min_length=1, max_length=512)]

@@ -191,26 +191,6 @@ DataKey = Annotated[
     str, Written("a key of a Secret or ConfigMap: letters, digits, -, _ and .", r"^[-._a-zA-Z0-9]+$", 253)
 ]
 HeaderName = Annotated[str, Written("the name of an HTTP header such as x-task", r"^[A-Za-z0-9_-]+$", 64)]
-HttpUrl = Annotated[
-    str,
-    Written("a URL that begins with http:// or https://", r"^https?://[A-Za-z0-9\[][^\s]*$", 512),
-]
-SourceUri = Annotated[
-    str,
-    Written(
-        "a URI that begins with hf://, s3://, gs://, file:// or volume://NAME/",
-        r"^(hf://|s3://|gs://|file:///|volume://[a-z])[^\s]+$",
-        512,
-    ),
-]
-StoreUri = Annotated[
-    str,
-    Written(
-        "a URI that begins with s3://, gs://, file:// or volume://NAME/",
-        r"^(s3://|gs://|file:///|volume://[a-z])[^\s]+$",
-        512,
-    ),
-]
 Region = Annotated[str, Written("a region such as eu-west", r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", 63)]
 SqlIdentifier = Annotated[
     str,

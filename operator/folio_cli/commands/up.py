@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
+from pydantic_core import PydanticCustomError
 
+from folio_api.urls import HTTP_URL
 from folio_cli import inputs, options, show
 from folio_cli.commands.holding import Scene, hold, until_drained, until_settled
 from folio_cli.exits import FAILED, OK, UsageProblem
@@ -116,9 +117,10 @@ def _accepted(given: inputs.Given, added: Upstream | None, volumes: Mapping[str,
 def _upstream(url: str | None, model: str, input_price: str, output_price: str) -> Upstream | None:
     if url is None:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageProblem(f"--upstream {url} is no http:// or https:// URL", ["write it up to and with /v1"])
+    try:
+        HTTP_URL.read(url)
+    except PydanticCustomError as error:
+        raise UsageProblem(f"--upstream: {error.message()}", ["write it up to and with /v1"]) from error
     key = os.environ.get(inputs.variable(NAME, KEY))
     return Upstream(
         url, model, options.money(input_price), options.money(output_price), key.strip() if key else None

@@ -161,7 +161,7 @@ def test_down_is_done_where_nothing_runs(capsys: pytest.CaptureFixture[str]):
         (["plan"], "Missing option '--file'"),
         (["up", "-f", str(FILE), "--volume", "models"], "is not NAME=PATH"),
         (["up", "-f", str(FILE), "--volume", "models=/nowhere"], "/nowhere is no folder"),
-        (["up", "-f", str(FILE), "--upstream", "ftp://x"], "is no http:// or https:// URL"),
+        (["up", "-f", str(FILE), "--upstream", "ftp://x"], "is not a URL such as https://api.example.com"),
         (
             ["up", "-f", str(FILE), "--upstream", "http://x/v1", "--upstream-input-price", "much"],
             "no amount in USD",
