@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,10 @@ class Release:
         spaces = client.CoreV1Api(self.api).list_namespace().items
         self._made_namespace |= all(each.metadata.name != NAMESPACE for each in spaces)
         began = time.monotonic()
-        try:
-            run(
-                *("helm", "upgrade", "--install", NAME, str(chart), "--namespace", NAMESPACE),
-                *("--create-namespace", "--wait", "--timeout", "150s", *settings),
-            )
-        except CommandError as error:
-            pytest.fail(f"{error}\n{self.trouble()}", pytrace=False)
+        refused = self._upgrade(str(chart), settings)
         self.seconds = time.monotonic() - began
+        if refused:
+            pytest.fail(f"{refused}\n{self.trouble()}", pytrace=False)
 
     def uninstall(self) -> None:
         run("helm", "uninstall", NAME, "--namespace", NAMESPACE, "--wait", "--timeout", "60s")
@@ -94,6 +90,15 @@ class Release:
         found = [each for each in waits if each] or ["no pod of the operator says why"]
         return "\n".join([*found, self.log(20)])
 
+    def _upgrade(self, chart: str, settings: Sequence[str]) -> str:
+        """Return what Helm complains about, if it does."""
+        how = ("--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "150s")
+        try:
+            run("helm", "upgrade", "--install", NAME, chart, *how, *settings)
+        except CommandError as error:
+            return str(error)
+        return ""
+
     def _crds(self) -> list[str]:
         """The chart brings the definitions where nobody else does; those applied by hand are made this checkout's."""
         extensions = client.ApiextensionsV1Api(self.api)
@@ -101,14 +106,18 @@ class Release:
         present = [
             each
             for each in extensions.list_custom_resource_definition().items
-            if each.metadata.name in names
-            and (each.metadata.annotations or {}).get("meta.helm.sh/release-name") != NAME
+            if each.metadata.name in names and not _is_ours(each.metadata.annotations or {})
         ]
         if not present:
             return ["crds.enabled=true", "crds.keep=false"]
         files = [part for each in DEFINITIONS for part in ("-f", f"crds/{each.file}")]
         run("kubectl", "apply", "--server-side", "--force-conflicts", *files)
         return ["crds.enabled=false"]
+
+
+def _is_ours(annotations: Mapping[str, str]) -> bool:
+    release = {f"meta.helm.sh/release-{what}" for what in ("name", "namespace")}
+    return {annotations.get(each) for each in release} == {NAME, NAMESPACE}
 
 
 def waiting(pod: Any) -> str:

@@ -1,0 +1,111 @@
+"""9: suspended, resumed and deleted, with KubeRay and without it, nothing is left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from tests.e2e.kuberay import KubeRay
+from tests.e2e.stories import inventory, light
+from tests.e2e.stories.story import Story
+from tests.e2e.world import wait_for
+
+from folio_operator import cluster as kinds
+
+GONE_SECONDS = 90
+ABSENT_SECONDS = 120
+"""The operator gives KubeRay 60 s before it says that it is absent."""
+KEPT = {kinds.SECRET, kinds.NETWORK_POLICY, kinds.REVISION}
+"""What a suspended portfolio keeps: names, keys and history."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A story that knows what was there before its portfolio was."""
+
+    story: Story
+    before: inventory.Found
+    cluster_before: inventory.Found
+
+    def left(self) -> list[tuple[str, str]]:
+        return sorted(inventory.of_namespace(self.story.namespace.name) - self.before)
+
+    def comes_up(self) -> float:
+        """Apply the portfolio as it is meant to be; return the seconds until it answers."""
+        began = time.time()
+        self.story.apply(light.portfolio())
+        answer = self.story.client.chat("desk", "my bicycle", seconds=180)
+        assert answer.status == 200, answer.text
+        return answer.at - began
+
+    def ray(self) -> list[str]:
+        """What of Ray is there: that is what costs money."""
+        found = (
+            *self.story.namespace.list(kinds.RAY_SERVICE),
+            *self.story.namespace.list(kinds.RAY_CLUSTER),
+            *self.story.pods("desk"),
+        )
+        return [each["metadata"]["name"] for each in found]
+
+
+@pytest.fixture(scope="module")
+def desk(story: Story) -> Desk:
+    *rest, _ = light.everything(story.client.start_provider())
+    story.apply(rest)
+    return Desk(story, inventory.of_namespace(story.namespace.name), inventory.of_cluster())
+
+
+@pytest.fixture
+def no_kuberay(kuberay: KubeRay) -> Iterator[KubeRay]:
+    """KubeRay, whom the test puts to sleep."""
+    yield kuberay
+    kuberay.scale(1)
+
+
+def test_suspended_it_holds_no_pod_and_resumed_it_answers(desk: Desk, figure: Callable[[str], None]):
+    up = desk.comes_up()
+    began = time.monotonic()
+    desk.story.apply(light.portfolio(suspend=True))
+    wait_for("all of Ray is gone", lambda: not desk.ray(), GONE_SECONDS)
+    freed = time.monotonic() - began
+    desk.story.wait_condition("desk", "Ready", "False", reason="Suspended")
+    for kind in KEPT:
+        assert desk.story.namespace.list(kind), kind.name
+
+    again = desk.comes_up()
+    figure(f"apply to first answer {up:.1f} s; suspended, all pods gone after {freed:.1f} s")
+    figure(f"resumed, first answer after {again:.1f} s")
+
+
+def test_deleted_it_leaves_nothing_behind(desk: Desk, figure: Callable[[str], None]):
+    desk.story.delete(kinds.PORTFOLIO, "desk")
+    began = time.monotonic()
+    wait_for("everything is gone", lambda: desk.left() == [], GONE_SECONDS)
+    figure(f"deleted, nothing of any kind left after {time.monotonic() - began:.1f} s")
+    assert inventory.of_cluster() - desk.cluster_before == frozenset()
+    gone = ("False", "Unused")
+    wait_for("the policy knows", lambda: desk.story.condition("default", "Programmed", kinds.POLICY) == gone)
+
+
+def test_without_kuberay_it_says_so_and_goes_once_that_is_allowed(
+    desk: Desk, no_kuberay: KubeRay, figure: Callable[[str], None]
+):
+    desk.story.apply(light.portfolio())
+    wait_for("pods of Ray run", lambda: desk.story.pods("desk", "gateway"), 60)
+    no_kuberay.scale(0)
+    desk.story.delete(kinds.PORTFOLIO, "desk")
+    said = desk.story.wait_condition(
+        "desk", "Stalled", "True", reason="KubeRayAbsent", seconds=ABSENT_SECONDS
+    )
+    assert desk.story.namespace.list(kinds.RAY_SERVICE), "nobody allowed it to go yet"
+
+    began = time.monotonic()
+    allowed = {"metadata": {"annotations": {"folio.dev/release-without-kuberay": "true"}}}
+    desk.story.namespace.merge(kinds.PORTFOLIO, "desk", allowed)
+    wait_for("everything is gone", lambda: desk.left() == [], GONE_SECONDS)
+    took = time.monotonic() - began
+    figure(f"without KubeRay: said so after {said:.1f} s, nothing left {took:.1f} s after it was allowed")
+    told = [each["reason"] for each in desk.story.namespace.list(kinds.EVENT)]
+    assert "ReleasedWithoutKubeRay" in told
