@@ -12,7 +12,7 @@ from folio_api.load import Loaded, load
 from folio_api.portfolio import ModelPortfolio
 from folio_cli.certificates import certificates
 from folio_cli.exits import UsageProblem
-from folio_operator import checks
+from folio_operator import allowed, checks
 from folio_operator.copies import Copy, copies
 from folio_operator.tenants import tenant_keys
 from folio_operator.world import Portfolio, TenantKey, gather
@@ -56,17 +56,35 @@ def given(loaded: Loaded, name: str | None = None, environ: Mapping[str, str] | 
 
 
 def checked(
-    given: Given, volumes: Mapping[str, Path] | None = None, *, with_secrets: bool = True
+    given: Given,
+    volumes: Mapping[str, Path] | None = None,
+    *,
+    with_secrets: bool = True,
+    for_cluster: bool = False,
 ) -> Portfolio:
     """Return the portfolio with its Secrets' keys, or raise UsageProblem with all that the checks found."""
     known = known_keys(given) if with_secrets else None
-    portfolio = replace(given.portfolio, secrets=known, tenant_keys=_tenant_keys(given, known or {}))
+    portfolio = replace(
+        given.portfolio,
+        secrets=known,
+        tenant_keys=_tenant_keys(given, known or {}),
+        allowed=_allowed(given.environ, for_cluster=for_cluster),
+    )
     portfolio = certificates(portfolio, volumes or {})
     found = checks.failures(portfolio)
     if found:
         lines = [f"{failure} ({failure.reason})" for failure in found]
         raise UsageProblem(f"portfolio {given.name} is not accepted", lines + _secret_hint(found))
     return portfolio
+
+
+def _allowed(environ: Mapping[str, str], *, for_cluster: bool) -> allowed.Allowed:
+    """Return what the environment allows: everything it does not speak of, but for what no cluster allows."""
+    default = replace(allowed.EVERYTHING, machine_files=not for_cluster)
+    try:
+        return allowed.read(environ, default)
+    except allowed.AllowedError as error:
+        raise UsageProblem(str(error)) from error
 
 
 def _tenant_keys(given: Given, known: Mapping[str, frozenset[str]]) -> tuple[TenantKey, ...] | None:

@@ -28,6 +28,10 @@ error, one line for each, with the field and the fix.
 | 130 | interrupted |
 
 A Secret is a document in one of the files, or variables `FOLIO_SECRET_<NAME>_<KEY>` in the environment.
+
+`up`, `plan` and `render` allow models every host and code of their own, as the machine is yours. With
+`FOLIO_ALLOWED_HOSTS` and `FOLIO_ALLOW_REMOTE_CODE` in the environment they refuse what an operator with these
+settings refuses: set both in a pull request's CI. A policy's `file://` is refused for a cluster always.
 """
 
 

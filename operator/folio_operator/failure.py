@@ -7,6 +7,9 @@ from typing import Literal, get_args
 
 Reason = Literal[
     "NotSupported",
+    "RemoteCodeNotAllowed",
+    "HostNotAllowed",
+    "FileNotAllowed",
     "PolicyNotFound",
     "ModelNotFound",
     "EmbedderNotFound",

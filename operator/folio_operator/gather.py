@@ -17,6 +17,7 @@ from folio_api.parse import Parsed, parse
 from folio_api.policy import RoutingPolicy
 from folio_api.portfolio import ModelPortfolio
 from folio_api.table import GatewayState
+from folio_operator.allowed import BY_DEFAULT, Allowed
 from folio_operator.checks.references import secret_references, tenants_secret
 from folio_operator.cluster import (
     CHILDREN,
@@ -75,6 +76,7 @@ class Gatherer:
 
     store: Store
     reader: Reader
+    allowed: Allowed = BY_DEFAULT
     _parsed: dict[str, tuple[Any, Parsed]] = field(default_factory=dict)
     """By uid: the generation, and what became of it."""
 
@@ -134,7 +136,8 @@ class Gatherer:
         namespace = resource.key.namespace
         policies = self._every(POLICY, RoutingPolicy, namespace)
         models = self._every(MODEL, SpecialistModel, namespace)
-        return assemble(resource, policies, models), tuple(self._unreadable_inputs(resource))
+        portfolio = replace(assemble(resource, policies, models), allowed=self.allowed)
+        return portfolio, tuple(self._unreadable_inputs(resource))
 
     def _unreadable_inputs(self, resource: ModelPortfolio) -> Iterator[Problem]:
         """An object that exists and cannot be read is not one that is missing: say so first."""

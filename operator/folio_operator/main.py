@@ -106,7 +106,7 @@ async def build(settings: Settings, metrics: Metrics) -> Operator:
     cluster = await kube.connect(settings.namespaces, metrics.requested)
     store, gateways = Store(), HttpGateways(settings.gateway_url)
     reader = Reader(cluster, time.monotonic)
-    gatherer = Gatherer(store, reader)
+    gatherer = Gatherer(store, reader, settings.allowed)
     queue: WorkQueue[Item]
     recorder = Recorder(cluster, settings.identity)
     statuses = Statuses(

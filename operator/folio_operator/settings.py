@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from folio_api.meta import Key
+from folio_operator.allowed import BY_DEFAULT, Allowed, AllowedError, read
 from folio_operator.children import Installation
 from folio_operator.gateways import SERVICE_URL
 from folio_operator.kuberay import LEASE_NAME
@@ -28,6 +29,8 @@ class Settings:
     lease_namespace: str
     identity: str
     installation: Installation
+    allowed: Allowed = BY_DEFAULT
+    """What portfolios, models and policies may do."""
     health_host: str = "0.0.0.0"  # noqa: S104 - a pod's own address
     health_port: int = 8080
     gateway_url: str = SERVICE_URL
@@ -47,6 +50,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         lease_namespace=own,
         identity=environment.get("FOLIO_POD_NAME") or socket.gethostname(),
         installation=_installation(environment, own),
+        allowed=_allowed(environment),
         health_host=environment.get("FOLIO_HEALTH_HOST", Settings.health_host),
         health_port=int(_number(environment, "FOLIO_HEALTH_PORT", Settings.health_port)),
         gateway_url=environment.get("FOLIO_GATEWAY_URL", Settings.gateway_url),
@@ -67,6 +71,13 @@ def _installation(environment: Mapping[str, str], own: str) -> Installation:
         kuberay_labels=_labels(environment.get("FOLIO_KUBERAY_LABELS", "")),
         monitoring_namespace=environment.get("FOLIO_MONITORING_NAMESPACE", ""),
     )
+
+
+def _allowed(environment: Mapping[str, str]) -> Allowed:
+    try:
+        return read(environment, BY_DEFAULT)
+    except AllowedError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _names(written: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from folio_api.policy import RoutingPolicy, Rung
 from folio_api.pools import Pool, PortfolioModel
 from folio_api.portfolio import ModelPortfolio
 from folio_api.table import Engine, GatewayState
+from folio_operator.allowed import EVERYTHING, Allowed
 
 ApplicationState = Literal["NOT_STARTED", "DEPLOYING", "RUNNING", "DEPLOY_FAILED", "DELETING", "UNHEALTHY"]
 
@@ -60,6 +61,8 @@ class Portfolio:
     """The keys in the Secret of gateway.auth.apiKeys; None where nobody looked."""
     certificates: tuple[Certificate, ...] | None = None
     """What the policy's artifact promises; None where nobody could read it."""
+    allowed: Allowed = EVERYTHING
+    """What the installation lets it do."""
 
     @property
     def key(self) -> Key:

@@ -79,6 +79,20 @@ def test_the_operator_is_told_its_settings(helm: Helm):
     assert told["FOLIO_LEASE_NAME"] == OPERATOR
 
 
+def test_models_run_no_code_and_reach_every_host_unless_the_values_say_otherwise(helm: Helm):
+    def allowed(*options: str) -> tuple[str, str]:
+        told = environment(helm.one("Deployment", OPERATOR, *options))
+        return told["FOLIO_ALLOW_REMOTE_CODE"], told["FOLIO_ALLOWED_HOSTS"]
+
+    assert allowed() == ("false", "*")
+    listed = ("--set", "policy.allowedHosts={huggingface.co,*.example.com,fd00::1}")
+    assert allowed("--set", "policy.allowRemoteCode=true", *listed) == (
+        "true",
+        "huggingface.co,*.example.com,fd00::1",
+    )
+    assert allowed("--set-json", "policy.allowedHosts=[]") == ("false", "")
+
+
 def test_images_come_from_one_registry_by_tag_or_digest(helm: Helm):
     digest = "sha256:" + "0" * 64
     deployment = helm.one(
@@ -220,6 +234,9 @@ def test_two_releases_share_no_name(helm: Helm):
         ("podMonitor.interval=often", "interval"),
         ("nodeSelector.zone=1", "nodeSelector"),
         ("kuberay.podLabels=null", "podLabels"),
+        ("policy.allowRemoteCode=perhaps", "allowRemoteCode"),
+        ("policy.allowedHosts={https://api.example.com}", "allowedHosts"),
+        ("policy.allowedHosts=huggingface.co", "allowedHosts"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(helm: Helm, given: str, field: str):

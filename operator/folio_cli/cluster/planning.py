@@ -40,7 +40,7 @@ def plan_against(held: reading.Held, loaded: Loaded, name: str | None) -> Plan:
     together = _together(held, loaded)
     written = sorted(each.key.name for each in loaded.portfolios.values())
     chosen = name or (written[0] if len(written) == 1 else None)
-    accepted = inputs.checked(inputs.given(together, chosen), with_secrets=False)
+    accepted = inputs.checked(inputs.given(together, chosen), with_secrets=False, for_cluster=True)
     body, service = held.portfolio(accepted.key.name), held.service(accepted.key.name)
     last = restored(accepted, newest(held.revisions_of(body))) if body is not None else None
     if last is None or service is None:

@@ -35,7 +35,7 @@ def render(
       folio render -f modelportfolio.yaml
       folio render -f modelportfolio.yaml --part table
     """
-    accepted = inputs.checked(inputs.read(file, portfolio), with_secrets=False)
+    accepted = inputs.checked(inputs.read(file, portfolio), with_secrets=False, for_cluster=True)
     content = _content(desired(accepted, Circumstances()), part)
     if output is show.Output.JSON:
         show.print_json(content)

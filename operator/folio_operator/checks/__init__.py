@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from folio_operator.checks import capacity, clearance, door, fit, references, supported
+from folio_operator.checks import allowance, capacity, clearance, door, fit, references, supported
 from folio_operator.failure import Failure
 from folio_operator.world import Portfolio
 
@@ -20,6 +20,9 @@ STAGES: tuple[tuple[Check, ...], ...] = (
         supported.portfolio_fields,
         supported.policy_fields,
         supported.model_fields,
+        allowance.remote_code_is_allowed,
+        allowance.hosts_are_allowed,
+        allowance.files_are_of_a_volume,
         references.policy_exists,
         references.models_exist,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.operator.desk import FILE, FRONTIER, PORTFOLIO, edited
+from tests.unit.operator.desk import FILE, FRONTIER, GENERAL, POLICY, PORTFOLIO, edited
 
 from folio_api.load import load
 from folio_cli import inputs
@@ -192,3 +192,30 @@ def test_a_bad_key_is_an_error_that_shows_no_key(guarded: list[Path]):
     (line,) = caught.value.lines
     assert "tenant RED: a key has fewer than 16 characters" in line
     assert "short-secret" not in line
+
+
+def test_this_machine_allows_everything_that_its_environment_does_not_speak_of(tmp_path: Path):
+    path = tmp_path / "desk.yaml"
+    path.write_text(edited({GENERAL: {"vllm.engineArgs": {"trust_remote_code": True}}}))
+    strict = {"FOLIO_ALLOW_REMOTE_CODE": "false", "FOLIO_ALLOWED_HOSTS": ""}
+
+    inputs.checked(inputs.read([path], environ={}), with_secrets=False)
+    with pytest.raises(UsageProblem) as caught:
+        inputs.checked(inputs.read([path], environ=strict), with_secrets=False)
+    assert [line.rpartition(" ")[2] for line in caught.value.lines] == [
+        "(RemoteCodeNotAllowed)",
+        "(HostNotAllowed)",
+    ]
+    with pytest.raises(UsageProblem, match="FOLIO_ALLOWED_HOSTS"):
+        inputs.checked(inputs.read([path], environ={"FOLIO_ALLOWED_HOSTS": "http://x"}), with_secrets=False)
+
+
+def test_a_file_of_the_machine_is_for_the_machine_and_no_cluster(tmp_path: Path):
+    path = tmp_path / "desk.yaml"
+    path.write_text(edited({POLICY: {"artifact": {"uri": "file:///etc/passwd", "sha256": "a" * 64}}}))
+    given = inputs.read([path], environ={})
+
+    inputs.checked(given, with_secrets=False)
+    with pytest.raises(UsageProblem) as caught:
+        inputs.checked(given, with_secrets=False, for_cluster=True)
+    assert "volume://NAME/PATH (FileNotAllowed)" in caught.value.lines[0]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from folio_api.load import load
-from folio_operator import apply, cluster, settings
+from folio_operator import allowed, apply, cluster, settings
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "helm/folio"
@@ -84,7 +84,8 @@ def test_every_kind_that_the_operator_may_touch_is_one_that_it_knows(rules):
 
 def test_the_deployment_names_only_settings_that_the_operator_reads():
     written = set(re.findall(r"name: (FOLIO_\w+)", (CHART / "templates/deployment.yaml").read_text()))
-    read = set(re.findall(r'"(FOLIO_\w+)"', Path(settings.__file__).read_text()))
+    readers = (Path(module.__file__).read_text() for module in (settings, allowed))
+    read = {name for text in readers for name in re.findall(r'"(FOLIO_\w+)"', text)}
     assert read - written == {"FOLIO_HEALTH_HOST"}
     assert written <= read
 
