@@ -82,6 +82,7 @@ class Operator:
         watching = await kopf.spawn_tasks(
             registry=handlers.build(self.wiring),
             settings=handlers.settings(namespaced=bool(settings.namespaces)),
+            identity=settings.identity,  # kopf would ask for a name of the user, and our image has none
             standalone=True,
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,

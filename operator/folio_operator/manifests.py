@@ -85,10 +85,20 @@ def ray_cluster(portfolio: Portfolio, installation: Installation, live: Sequence
         "rayVersion": spec.ray.version or installation.ray_version,
         "authOptions": {"mode": "token", "secretName": ray_token_secret(portfolio)},
         "enableInTreeAutoscaling": True,
-        "autoscalerOptions": {"version": "v2", "idleTimeoutSeconds": IDLE_WORKER_SECONDS},
+        "autoscalerOptions": _autoscaler(),
         **_fault_tolerance(portfolio),
         "headGroupSpec": _head(portfolio, installation),
         "workerGroupSpecs": worker_groups(portfolio, installation, live),
+    }
+
+
+def _autoscaler() -> Manifest:
+    """Return the container beside the head's; without these KubeRay makes it neither restricted nor small."""
+    return {
+        "version": "v2",
+        "idleTimeoutSeconds": IDLE_WORKER_SECONDS,
+        "resources": {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": pods.confined(),
     }
 
 

@@ -78,16 +78,21 @@ def ray_container(
         "image": image,
         "env": [{"name": key, "value": value} for key, value in environment(volumes, gpu=gpu).items()],
         "resources": resources.model_dump(mode="json", by_alias=True, exclude_defaults=True),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": confined(),
         "volumeMounts": [*mounts, *(_mount(volume) for volume in volumes)],
     }
     if ports:
         container["ports"] = [{"name": key, "containerPort": port} for key, port in ports.items()]
     return container
+
+
+def confined() -> Manifest:
+    """Return the security context of every container."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
 
 
 def environment(volumes: Sequence[Volume], *, gpu: bool) -> dict[str, str]:
