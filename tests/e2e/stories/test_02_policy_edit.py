@@ -24,7 +24,7 @@ def desk(story: Story) -> Story:
 
 def test_the_portfolio_comes_up_and_answers(desk: Story, figure: Callable[[str], None]):
     began = time.time()
-    answer = desk.client.chat("desk", "my bicycle", seconds=180)
+    answer = desk.client.chat("desk", "my bicycle", seconds=300)
     assert answer.status == 200, answer.text
     ready = desk.wait_ready("desk") + time.time() - answer.at
     figure(f"apply to first answer {answer.at - began:.1f} s, all is Ready {ready:.1f} s later")
