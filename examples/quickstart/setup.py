@@ -1,5 +1,6 @@
 """Put every model of the quickstart into one folder, the volume `models`; what is there is left alone."""
 
+import filecmp
 import hashlib
 import shutil
 from collections.abc import Callable
@@ -20,19 +21,32 @@ def prepare(say: Say = print) -> Path:
     """Return the folder; make what it lacks. The heavy imports wait until something is to be made."""
     MODELS.mkdir(parents=True, exist_ok=True)
     for name in COMMITTED:
-        _link(MODELS / name, HERE / "models" / name)
+        _copy(MODELS / name, HERE / "models" / name)
     _general(say)
     _minilm(say)
     _handbook(say)
+    _make_readable(MODELS)
     return MODELS
 
 
-def _link(link: Path, target: Path) -> None:
-    if link.is_symlink() and link.readlink() == target:
-        return
-    if link.is_symlink():
-        link.unlink()
-    link.symlink_to(target, target_is_directory=True)
+def _copy(target: Path, source: Path) -> None:
+    """Copy what differs. No link: a pod that mounts the folder could not follow it."""
+    if target.is_symlink():  # as older versions of this script left it
+        target.unlink()
+    shutil.copytree(source, target, copy_function=_copy_changed, dirs_exist_ok=True)
+
+
+def _copy_changed(source: str, target: str) -> None:
+    if not (Path(target).exists() and filecmp.cmp(source, target)):
+        shutil.copy2(source, target)
+
+
+def _make_readable(folder: Path) -> None:
+    """Let every user read it: pods run as another, and safetensors writes for its owner alone."""
+    for path in (folder, *folder.rglob("*")):
+        wanted = path.stat().st_mode | (0o555 if path.is_dir() else 0o444)
+        if wanted != path.stat().st_mode:
+            path.chmod(wanted)
 
 
 def _general(say: Say) -> None:
