@@ -56,14 +56,16 @@ def _abnormal(trouble: Finding) -> tuple[Finding, ...]:
 def _served(
     base: Report, decision: Decision, serving: Portfolio, seen: Observed, trouble: Finding | None
 ) -> Report:
-    truth = status(serving, seen, routing_table(serving).revision)
+    revision = routing_table(serving).revision
+    truth = status(serving, seen, revision)
+    held_back = decision.accepted.status == "False" or decision.waiting is not None
     findings = [trouble if trouble and each.type == trouble.type else each for each in truth.findings]
     if decision.waiting:
         findings = [_outdated(each, decision) for each in findings]
     return replace(
         base,
         findings=_with_abnormal([decision.accepted, *findings], decision, trouble),
-        served={} if decision.accepted.status == "False" or decision.waiting else judged_inputs(serving),
+        served={} if held_back or truth.revision != revision else judged_inputs(serving),
         models=truth.models,
         confirmed=truth.revision,
     )

@@ -23,6 +23,21 @@ async def test_all_is_said_to_be_well_when_every_replica_confirms(settled: Shell
     assert {"kind": "RoutingPolicy", "name": "default", "generation": 1} in status["active"]["inputs"]
 
 
+async def test_what_serves_is_of_the_old_generation_until_every_replica_confirms(settled: Shell):
+    settled.write({POLICY: {"limits.deadline": "20s"}})
+    await settled.pass_over()
+    assert _served_generation(settled) == 1
+
+    settled.everything_runs()
+    await settled.pass_over()
+    assert _served_generation(settled) == 2
+
+
+def _served_generation(shell: Shell) -> int:
+    inputs = shell.cluster.one(kinds.PORTFOLIO, "desk")["status"]["active"]["inputs"]
+    return next(int(each["generation"]) for each in inputs if each["kind"] == "RoutingPolicy")
+
+
 async def test_the_gateway_is_asked_often_until_converged_and_seldom_then(shell: Shell):
     shell.write()
     await shell.pass_over()
