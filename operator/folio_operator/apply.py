@@ -77,12 +77,24 @@ class Applier:
         kind, key = kind_of(wanted), key_of(wanted)
         live = self.store.get(kind, key)
         if live is None:
-            live = await (self.reader.read(kind, key) if kind is SECRET else self.cluster.get(kind, key))
+            live = await (self._secret(owner, key) if kind is SECRET else self.cluster.get(kind, key))
         if live is None and kind is RAY_SERVICE:
             await self._refuse_foreign_service(key)
         if live is not None and not is_owned(live, owner):
+            if _is_of_predecessor(live, owner):
+                raise ApiError(409, "it goes with the portfolio of this name that was deleted", str(key))
             raise NameConflictError(_conflict(kind, key))
         return live
+
+    async def _secret(self, owner: Body, key: Key) -> Body | None:
+        """Return our Secret as it was read last; what seems to be of somebody else is asked for again: it may
+        have gone with a portfolio of the same name.
+        """
+        known = await self.reader.read(SECRET, key)
+        if known is None or is_owned(known, owner):
+            return known
+        self.reader.look_again(SECRET, key)
+        return await self.reader.read(SECRET, key)
 
     async def _refuse_foreign_service(self, key: Key) -> None:
         """KubeRay will make a Service of this name, and would fight whoever has it."""
@@ -109,6 +121,12 @@ def _conflict(kind: Kind, key: Key) -> str:
 def is_owned(child: Body, owner: Body) -> bool:
     references = child["metadata"].get("ownerReferences") or ()
     return any(each["uid"] == uid_of(owner) for each in references)
+
+
+def _is_of_predecessor(child: Body, owner: Body) -> bool:
+    """Return whether the garbage collector is about to take it: its owner is no more, and was of this name."""
+    references = child["metadata"].get("ownerReferences") or ()
+    return any((each["kind"], each["name"]) == (owner["kind"], key_of(owner).name) for each in references)
 
 
 def with_notes(service: Manifest, notes: Mapping[str, str]) -> Manifest:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from folio_api.meta import Key
-from folio_operator.cluster import CONFIG_MAP, SECRET, Body, Cluster, Kind
+from folio_operator.children import PORTFOLIO_LABEL
+from folio_operator.cluster import CONFIG_MAP, SECRET, Body, Cluster, Kind, key_of
 
 REFRESH = "folio.dev/refresh"
 
@@ -75,7 +76,14 @@ class Reader:
                 self._looks.pop(subject, None)
 
     def forget(self, portfolio: Key) -> None:
+        """A portfolio is gone, and what it owned with it: one of its name that comes next owns nothing yet."""
         self._asked.pop(portfolio, None)
+        for subject in [each for each, look in self._looks.items() if _is_of(look.body, portfolio)]:
+            del self._looks[subject]
+
+    def look_again(self, kind: Kind, key: Key) -> None:
+        """Forget what is known of an object, so that the next read asks for it."""
+        self._looks.pop((kind, key), None)
 
     def _next(self, body: Body | None, before: _Look | None) -> _Look:
         misses = 0 if body is not None else (before.misses if before else 0) + 1
@@ -83,6 +91,11 @@ class Reader:
         seconds = self.rhythm.found if body else min(self.rhythm.missing_first * 2.0 ** (misses - 1), most)
         spread = seconds * (1 + self.rhythm.jitter * (2 * self.rng.random() - 1))
         return _Look(body, self.clock() + spread, misses)
+
+
+def _is_of(body: Body | None, portfolio: Key) -> bool:
+    labels = body["metadata"].get("labels") or {} if body is not None else {}
+    return body is not None and (key_of(body).namespace, labels.get(PORTFOLIO_LABEL)) == portfolio
 
 
 def values(body: Body) -> Mapping[str, bytes]:

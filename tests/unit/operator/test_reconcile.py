@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 import yaml
 from tests.unit.operator.desk import FILE, GENERAL, POLICY, PORTFOLIO, REMOVED
 from tests.unit.operator.shell import DESK, Shell
 
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
+from folio_operator.cluster import ApiError
 
 
 async def test_a_portfolio_gets_all_its_children_owned_and_labelled(shell: Shell):
@@ -162,6 +164,40 @@ async def test_a_portfolio_that_is_gone_is_forgotten_without_a_write(settled: Sh
 
     assert settled.condition("Programmed", kinds.POLICY, "default") == ("Unknown", "Unused")
     assert all("desk" not in each for each in settled.cluster.writes)
+
+
+def children(shell: Shell) -> list[tuple[kinds.Kind, Key]]:
+    return [slot for slot, body in shell.cluster.objects.items() if body["metadata"].get("ownerReferences")]
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_portfolio_that_comes_back_under_its_name_gets_children_of_its_own(settled: Shell, seen: bool):
+    """The old ones went with the old portfolio, those too that no watch shows: Secrets."""
+    before = settled.secret("desk-gateway")["internal-token"]
+    settled.cluster.remove(kinds.PORTFOLIO, DESK)
+    for kind, key in children(settled):
+        settled.cluster.remove(kind, key)
+    if seen:
+        await settled.pass_over()
+    settled.write()
+    await settled.pass_over()
+
+    assert settled.condition("Accepted") == ("True", "Valid")
+    assert settled.service()
+    assert (settled.secret("desk-gateway")["internal-token"] != before) is seen
+
+
+async def test_what_the_garbage_collector_has_yet_to_take_is_waited_for(settled: Shell):
+    settled.cluster.remove(kinds.PORTFOLIO, DESK)
+    settled.write()
+    with pytest.raises(ApiError, match="of this name that was deleted") as raised:
+        await settled.pass_over()
+    assert raised.value.passes_by_itself
+
+    for kind, key in children(settled):
+        settled.cluster.remove(kind, key)
+    await settled.pass_over()
+    assert settled.service()
 
 
 async def test_suspend_deletes_the_ray_service_and_keeps_the_rest(settled: Shell):
