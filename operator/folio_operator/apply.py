@@ -124,7 +124,7 @@ def is_owned(child: Body, owner: Body) -> bool:
 
 
 def _is_of_predecessor(child: Body, owner: Body) -> bool:
-    """Return whether the garbage collector is about to take it: its owner is no more, and was of this name."""
+    """Return whether it is garbage by now: its owner had this name, and is no more."""
     references = child["metadata"].get("ownerReferences") or ()
     return any((each["kind"], each["name"]) == (owner["kind"], key_of(owner).name) for each in references)
 

@@ -76,7 +76,7 @@ class Reader:
                 self._looks.pop(subject, None)
 
     def forget(self, portfolio: Key) -> None:
-        """A portfolio is gone, and what it owned with it: one of its name that comes next owns nothing yet."""
+        """A portfolio is gone, and what it owned with it: its successor of the same name owns nothing."""
         self._asked.pop(portfolio, None)
         for subject in [each for each, look in self._looks.items() if _is_of(look.body, portfolio)]:
             del self._looks[subject]

@@ -171,7 +171,9 @@ def children(shell: Shell) -> list[tuple[kinds.Kind, Key]]:
 
 
 @pytest.mark.parametrize("seen", [True, False])
-async def test_a_portfolio_that_comes_back_under_its_name_gets_children_of_its_own(settled: Shell, seen: bool):
+async def test_a_portfolio_that_comes_back_under_its_name_gets_children_of_its_own(
+    settled: Shell, seen: bool
+):
     """The old ones went with the old portfolio, those too that no watch shows: Secrets."""
     before = settled.secret("desk-gateway")["internal-token"]
     settled.cluster.remove(kinds.PORTFOLIO, DESK)
