@@ -16,14 +16,13 @@ from folio_serving.backends import Backend, Call, Translation
 from folio_serving.confidence import IDENTITY_HEADER, Signals
 from folio_serving.context import Passage
 from folio_serving.conversation import Answer, Failed, Reason
+from folio_serving.errors import error_body
 from folio_serving.http1 import ConnectError, Connection, LostError
 from folio_serving.sse import END, EventReader, texts_of
 from folio_serving.upstream import Endpoint, Lease, NoReplicaError, QueueFullError
 
 _TOO_LONG = (b"context_length_exceeded", b"maximum context length", b"context length", b"max_model_len")
 _REASONS: dict[int, Reason] = {
-    401: "UpstreamError",
-    403: "UpstreamError",
     404: "Unavailable",
     408: "Timeout",
     413: "TooLong",
@@ -109,8 +108,7 @@ async def whole_answer(backend: Backend, call: Call, *, needs_text: bool) -> Ans
         body, signals = answer.translation.whole(connection.headers, said)
         texts, passages = read_texts(body) if needs_text else ((), ())
     except UNREADABLE as error:
-        quoted = said[:QUOTED_CHARACTERS].decode(errors="replace")
-        message = f"{backend.model.name} answered 200 and no answer: {error}: {quoted}"
+        message = f"{backend.model.name} answered 200 and no answer: {error}: {quoted(backend, said)}"
         raise AskError("UpstreamError", message) from error
     if (other := _other_identity(backend, connection)) is not None:
         signals = replace(signals, identity=other)
@@ -122,12 +120,16 @@ async def whole_answer(backend: Backend, call: Call, *, needs_text: bool) -> Ans
 class Stream:
     """A model's stream: events are held back until somebody takes them."""
 
-    model: str
+    backend: Backend
     opened: Opened
     reader: EventReader
     held: list[bytes] = field(default_factory=list)
     ended: bool = False
     events: int = 0
+
+    @property
+    def model(self) -> str:
+        return self.backend.model.name
 
     async def more(self) -> bytes | None:
         """Return the next events for the client, perhaps none; None when the stream is complete."""
@@ -145,7 +147,8 @@ class Stream:
         self.ended = True
         events = self._read(translation.last)
         if self.reader.error is not None:
-            raise AskError("UpstreamError", f"{self.model}: {self.reader.error[:QUOTED_CHARACTERS]}")
+            said = quoted(self.backend, self.reader.error.encode())
+            raise AskError("UpstreamError", f"{self.model}: {said}")
         if not self.reader.done:
             raise AskError("UpstreamError", f"{self.model}: its stream ended before it was complete")
         return events
@@ -185,7 +188,7 @@ class Stream:
 async def stream_of(backend: Backend, call: Call, reader: EventReader) -> Stream:
     answer = await opened(backend, call, whole=False)
     reader.identity = _other_identity(backend, answer.connection)
-    return Stream(backend.model.name, answer, reader)
+    return Stream(backend, answer, reader)
 
 
 def _other_identity(backend: Backend, connection: Connection) -> str | None:
@@ -218,14 +221,34 @@ async def _sent(backend: Backend, call: Call, avoid: Endpoint | None, *, whole: 
 
 def _refused(backend: Backend, status: int, body: bytes) -> AskError:
     name = backend.model.name
-    said = body[:QUOTED_CHARACTERS].decode(errors="replace")
+    if status in (401, 403):
+        # What it says may hold a part of the key.
+        return AskError("UpstreamError", f"{name} answered {status}: it does not take the portfolio's key")
+    said = quoted(backend, body)
     if status in (400, 422):
-        if any(words in body for words in _TOO_LONG):
-            return AskError("TooLong", f"{name}: {said}", ErrorReply(400, body))
-        return AskError("BadRequest", f"{name}: {said}", ErrorReply(400, body))
+        reply = ErrorReply(400, _in_openai_s_shape(backend, body))
+        too_long = any(words in body for words in _TOO_LONG)
+        return AskError("TooLong" if too_long else "BadRequest", f"{name}: {said}", reply)
     if status == 503 and backend.model.application is not None:
         return AskError("QueueFull", f"{name}: {said}")
     return AskError(_REASONS.get(status, "UpstreamError"), f"{name} answered {status}: {said}")
+
+
+def quoted(backend: Backend, said: bytes) -> str:
+    """Return the beginning of a model's server's own words."""
+    return backend.quotable(said)[:QUOTED_CHARACTERS].decode(errors="replace")
+
+
+def _in_openai_s_shape(backend: Backend, body: bytes) -> bytes:
+    """Return a refusal as clients can read it: as it came where it has their shape."""
+    try:
+        is_read = isinstance(orjson.loads(body)["error"]["message"], str)
+    except UNREADABLE:
+        is_read = False
+    if is_read:
+        return backend.quotable(body)
+    message = f"{backend.model.name} refused the request: {quoted(backend, body)}"
+    return error_body(message, "invalid_request_error", "invalid_request")
 
 
 def read_texts(body: bytes) -> tuple[tuple[str, ...], tuple[Passage, ...]]:

@@ -10,7 +10,7 @@ import re
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from folio_api.table import External, Model
 from folio_serving.confidence import MODEL_HEADER, SIGNALS_HEADER, Signals, parse_signals
 from folio_serving.engines.signals import Asked, Wanted, read_answer, rewrite
 from folio_serving.engines.stream_signals import StreamSignals
+from folio_serving.provider_events import ProviderEvents
 from folio_serving.rates import Rates
 from folio_serving.replicas import Address
 from folio_serving.secrets import Secrets
@@ -42,6 +43,7 @@ class Call:
     wanted: Wanted
     request_id: str
     prompt_tokens: int = 0
+    """By estimate, of every prompt of a list, and with what the rung is shown."""
 
 
 class Translation(Protocol):
@@ -68,6 +70,9 @@ class Backend(Protocol):
 
     def request(self, endpoint: Endpoint, call: Call) -> tuple[bytes, Translation]:
         """Return the request as bytes, and how to read its answer."""
+
+    def quotable(self, said: bytes) -> bytes:
+        """Return what the model's server said as others may read it."""
 
 
 class AsReplica:
@@ -111,6 +116,9 @@ class ReplicaBackend:
         )
         return head.encode("latin-1") + body, AS_REPLICA
 
+    def quotable(self, said: bytes) -> bytes:
+        return said
+
 
 def wanted_header(wanted: Wanted) -> str:
     if not wanted.logprobs:
@@ -149,9 +157,15 @@ class ProviderBackend:
             call.wanted,
             reasoning=False,
         )
+        asked = replace(asked, prompt_tokens=call.prompt_tokens)
         return self._head("POST", call.path, len(body)) + body, AsProvider(
             self.model.name, asked, self._rates, "data" if call.path == EMBEDDINGS else "choices"
         )
+
+    def quotable(self, said: bytes) -> bytes:
+        """Return it without the key, which an error may repeat."""
+        secret = self._secret()
+        return said.replace(secret.encode(), b"***") if secret else said
 
     @property
     def paid_canary(self) -> bool:
@@ -162,8 +176,7 @@ class ProviderBackend:
         return self._head("GET", "/v1/models", 0)
 
     def _head(self, method: str, path: str, length: int) -> bytes:
-        key = self._external.api_key_file
-        secret = self._secrets.read(key, time.monotonic()) if key else None
+        secret = self._secret()
         authorization = f"authorization: Bearer {secret}\r\n" if secret else ""
         head = (
             f"{method} {self._base_path}{path.removeprefix('/v1')} HTTP/1.1\r\nhost: {self._host}\r\n"
@@ -171,6 +184,10 @@ class ProviderBackend:
             f"{authorization}content-length: {length}\r\n\r\n"
         )
         return head.encode("latin-1")
+
+    def _secret(self) -> str | None:
+        key = self._external.api_key_file
+        return self._secrets.read(key, time.monotonic()) if key else None
 
 
 class AsProvider:
@@ -184,6 +201,7 @@ class AsProvider:
         self._rates = rates
         started = time.monotonic()
         self._stream = StreamSignals(asked, lambda: time.monotonic() - started)
+        self._events = ProviderEvents()
         self._names: bytes | None = None
         self._pending_return = b""
 
@@ -197,10 +215,11 @@ class AsProvider:
         data = self._pending_return + data
         cut = len(data) - data.endswith(b"\r")
         self._pending_return = data[cut:]
-        return self._named(self._stream.feed(data[:cut].replace(b"\r\n", b"\n")))
+        events = self._events.feed(data[:cut].replace(b"\r\n", b"\n"))
+        return self._named(self._stream.feed(events)) if events else b""
 
     def last(self) -> bytes:
-        return self._named(self._stream.flush())
+        return self._named(self._stream.feed(self._events.flush()) + self._stream.flush())
 
     def _named(self, events: bytes) -> bytes:
         """Return the events with our name; every event of a stream carries the same member, so it is parsed

@@ -27,7 +27,7 @@ _DECODINGS = frozenset(get_args(Decoding))
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What a replica reports of one request. Unknown is None, never a guess."""
+    """What a replica reports of one request. Unknown is None, never a guess that does not say so."""
 
     mean: float | None = None
     """exp of the mean token logprob; of several choices the least sure."""
@@ -48,6 +48,8 @@ class Signals:
     """Tokens that `mean` and `min` are over, in a stream's comment."""
     identity: str | None = None
     """Of what answered, where that is not the table's: a replica that an update has yet to replace."""
+    estimated: bool = False
+    """`prompt` or `completion` is our guess: whoever answered did not say, or was left before it could."""
 
     @property
     def cut_short(self) -> bool:
@@ -72,6 +74,8 @@ def format_signals(signals: Signals) -> str:
         pairs.append(("limit", "1"))
     if signals.decoding:
         pairs.append(("class", signals.decoding))
+    if signals.estimated:
+        pairs.append(("estimated", "1"))
     return ";".join(f"{name}={value}" for name, value in pairs)
 
 
@@ -95,6 +99,7 @@ def parse_signals(header: str) -> Signals:
         seconds=_number(pairs.get("seconds")),
         decoding=decoding if decoding in _DECODINGS else None,  # type: ignore[arg-type]
         n=_count(pairs.get("n")),
+        estimated=pairs.get("estimated") == "1",
     )
 
 

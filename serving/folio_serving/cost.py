@@ -66,6 +66,7 @@ def cut_off(said: Signals | None, prompt_tokens: int, seconds: float) -> Signals
         prompt=prompt_tokens if known.prompt is None else known.prompt,
         completion=known.n if known.completion is None else known.completion,
         seconds=seconds if known.seconds is None else known.seconds,
+        estimated=known.prompt is None or known.completion is None,
     )
 
 
@@ -78,8 +79,13 @@ def total(parts: Iterable[Spent]) -> Spent:
     )
 
 
+def tokens_of_bytes(count: int) -> int:
+    """Guess the tokens of so many bytes of text."""
+    return math.ceil(count / BYTES_PER_TOKEN)
+
+
 def _estimate(text: str) -> int:
-    return TOKENS_PER_MESSAGE + math.ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN)
+    return TOKENS_PER_MESSAGE + tokens_of_bytes(len(text.encode("utf-8", "surrogatepass")))
 
 
 def _usd(price: Price, prompt: int, completion: int, seconds: float) -> float:

@@ -16,7 +16,7 @@ from folio_serving.agreement import resampled
 from folio_serving.asking import AskError, Stream, stream_of, whole_answer, within
 from folio_serving.backends import Backend, Call
 from folio_serving.cascade import Conversation
-from folio_serving.context import context_block, with_context
+from folio_serving.context import context_block, context_tokens, with_context
 from folio_serving.conversation import (
     Answer,
     Ask,
@@ -41,6 +41,8 @@ from folio_serving.toolcalls import marked, restored
 _LEFT = "the client left"
 STREAM_IDLE_SECONDS = 60.0
 """How long a stream that the client already sees may be silent."""
+STREAM_SECONDS = 1800.0
+"""How long such a stream may last: one that never ends holds a place of its model for ever."""
 
 
 @dataclass(slots=True)
@@ -151,15 +153,18 @@ class Drive:
         held, stream.held = b"".join(stream.held), []
         if held:
             await outlet.events(held, stream.model, headers)
+        now = asyncio.get_running_loop().time()
+        end = now + STREAM_SECONDS
         try:
-            async with asyncio.timeout(STREAM_IDLE_SECONDS) as idle:
+            async with asyncio.timeout_at(min(now + STREAM_IDLE_SECONDS, end)) as idle:
                 while (events := await stream.more()) is not None:
                     if events:
                         await outlet.events(events, stream.model, headers)
-                    _prolong(idle)
+                        _prolong(idle, end)
         except TimeoutError:
-            silence = f"{stream.model}: its stream was silent for {STREAM_IDLE_SECONDS:g} s"
-            raise AskError("Timeout", silence) from None
+            ended = idle.when() == end
+            why = f"lasted {STREAM_SECONDS:g} s" if ended else f"was silent for {STREAM_IDLE_SECONDS:g} s"
+            raise AskError("Timeout", f"{stream.model}: its stream {why}") from None
 
     def _cut_off(self, step: Step) -> Reply:
         """Return what is known of a step that the client did not wait for."""
@@ -184,8 +189,13 @@ class Drive:
             body=body_for(self.query, ask, stream=stream),
             wanted=Wanted(logprobs=ask.signals == "logprobs", at=at),
             request_id=self.request_id,
-            prompt_tokens=self.query.facts.prompt_tokens,
+            prompt_tokens=self._prompt_tokens(ask),
         )
+
+    def _prompt_tokens(self, ask: Ask) -> int:
+        facts = self.query.facts
+        shown = context_tokens(ask.drafts, ask.passages) if ask.drafts or ask.passages else 0
+        return facts.prompt_tokens + facts.further_prompt_tokens + shown
 
     def _rewrite(self, model: str) -> Any:
         """Return how a stream's events are changed: tool calls get to carry who made them."""
@@ -210,9 +220,9 @@ def _so_far(task: asyncio.Task[Answer | Failed]) -> Answer | Failed:
     return Failed("ClientLeft", _LEFT, time.monotonic())
 
 
-def _prolong(idle: asyncio.Timeout) -> None:
+def _prolong(idle: asyncio.Timeout, end: float) -> None:
     """Move the end of patience along, not at every event: a timer costs more than an event does."""
-    until = asyncio.get_running_loop().time() + STREAM_IDLE_SECONDS
+    until = min(asyncio.get_running_loop().time() + STREAM_IDLE_SECONDS, end)
     if until - (idle.when() or until) > STREAM_IDLE_SECONDS / 10:
         idle.reschedule(until)
 

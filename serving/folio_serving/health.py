@@ -18,7 +18,7 @@ from typing import Any, Literal
 import orjson
 
 from folio_api.table import OLD_REPLICAS, Model, ModelState
-from folio_serving.asking import AskError, whole_answer, within
+from folio_serving.asking import AskError, quoted, whole_answer, within
 from folio_serving.backends import Backend, Call, ProviderBackend
 from folio_serving.conversation import Answer
 from folio_serving.engines.signals import Wanted
@@ -271,5 +271,7 @@ async def _listing(backend: ProviderBackend) -> None:
     finally:
         lease.release()
     if lease.connection.status != 200:
-        said = body[:200].decode(errors="replace")
-        raise AskError("UpstreamError", f"{name}: its listing answered {lease.connection.status}: {said}")
+        status = lease.connection.status
+        kept_back = "it does not take the portfolio's key"
+        said = kept_back if status in (401, 403) else quoted(backend, body)
+        raise AskError("UpstreamError", f"{name}: its listing answered {status}: {said}")

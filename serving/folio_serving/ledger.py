@@ -98,6 +98,8 @@ def _attempt(line: Line) -> dict[str, Any]:
         said["prompt_tokens"], said["completion_tokens"] = signals.prompt, signals.completion
         said["cost_usd"] = _rounded(line.spent.usd, 9)
         said["device_seconds"] = _rounded(line.spent.device_seconds)
+        if signals.estimated:
+            said["estimated"] = True
         if signals.identity is not None:
             said["identity"] = signals.identity
     return said

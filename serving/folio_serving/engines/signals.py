@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from folio_serving.confidence import Decoding, Signals, decoding_class, sureness_of_body
+from folio_serving.cost import tokens_of_bytes
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 GENERATING = frozenset({CHAT, COMPLETION})
@@ -47,6 +48,8 @@ class Asked:
     max_tokens: int | None = None
     """The client's own limit."""
     choices: int = 1
+    prompt_tokens: int | None = None
+    """Of the prompt by estimate, where whoever answers may not say what it counted."""
     echo: bool = False
     """A completion that repeats its prompt: the prompt's logprobs would count as the answer's."""
 
@@ -103,6 +106,34 @@ def with_usage(signals: Signals, usage: object) -> Signals:
     )
 
 
+def with_estimates(signals: Signals, prompt_tokens: int, said: list[int]) -> Signals:
+    """Return the signals with a guess for each number of tokens that was not told; `said` has the bytes of
+    every choice.
+    """
+    silent = signals.completion is None and bool(said)
+    if signals.prompt is not None and not silent:
+        return signals
+    return replace(
+        signals,
+        prompt=prompt_tokens if signals.prompt is None else signals.prompt,
+        completion=tokens_of_bytes(sum(said)) if silent else signals.completion,
+        estimated=True,
+    )
+
+
+def said_bytes(choice: Mapping[str, Any]) -> int:
+    """Return how many bytes a choice, or a piece of one in a stream, says: text, reasoning, tool calls."""
+    holder = choice.get("message") or choice.get("delta") or {"content": choice.get("text")}
+    text = holder.get("content")
+    if len(holder) == 1 and type(text) is str:  # as nearly every piece of a stream
+        return len(text) if text.isascii() else _bytes(text)
+    return sum(_bytes(value) for name, value in holder.items() if name != "role" and value)
+
+
+def _bytes(value: Any) -> int:
+    return len(value.encode("utf-8", "surrogatepass")) if isinstance(value, str) else len(orjson.dumps(value))
+
+
 def _count(value: object) -> int | None:
     """Return a number of tokens; what a provider says instead is as good as silence."""
     return value if type(value) is int and value >= 0 else None
@@ -130,6 +161,8 @@ def _signals(answer: Mapping[str, Any], asked: Asked) -> Signals:
     choices = [choice for choice in answer.get("choices") or [] if isinstance(choice, Mapping)]
     finish = finish_of([str(choice["finish_reason"]) for choice in choices if choice.get("finish_reason")])
     signals = with_usage(Signals(finish=finish, decoding=asked.decoding), answer.get("usage"))
+    if asked.prompt_tokens is not None:
+        signals = with_estimates(signals, asked.prompt_tokens, [said_bytes(choice) for choice in choices])
     signals = replace(signals, limit=own_limit(finish, signals.completion, asked))
     if not asked.wanted.logprobs or asked.echo:
         return signals

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from folio_serving.confidence import Signals, Sureness, format_comment, least_sure, token_logprobs
-from folio_serving.engines.signals import Asked, finish_of, own_limit, with_usage
+from folio_serving.engines.signals import Asked, finish_of, own_limit, said_bytes, with_estimates, with_usage
 
 _FIELD, _DATA, _DONE, _END = b"data:", b"data: ", b"data: [DONE]", b"\n\n"
 
@@ -26,6 +26,8 @@ class _Choice:
     least: float = 0.0
     tokens: int = 0
     finish: str | None = None
+    said: int = 0
+    """Bytes, counted where usage may have to be guessed."""
 
     def add(self, logprob: float) -> None:
         self.total += logprob
@@ -80,6 +82,8 @@ class StreamSignals:
     def _read_choice(self, choice: Mapping[str, Any]) -> None:
         seen = self._choices.setdefault(choice.get("index", 0), _Choice())
         seen.finish = choice.get("finish_reason") or seen.finish
+        if self.asked.prompt_tokens is not None:
+            seen.said += said_bytes(choice)
         if not self.asked.echo and not (self.asked.decoding == "reasoning" and _is_reasoning(choice)):
             for _, logprob in token_logprobs(choice.get("logprobs")):
                 seen.add(logprob)
@@ -120,6 +124,9 @@ class StreamSignals:
     def _whole(self) -> Signals:
         finish = finish_of([choice.finish for choice in self._choices.values() if choice.finish])
         signals = with_usage(self._sure(), self._usage)
+        if self.asked.prompt_tokens is not None:
+            said = [choice.said for choice in self._choices.values()]
+            signals = with_estimates(signals, self.asked.prompt_tokens, said)
         finish = "error" if self._failed else finish
         limit = own_limit(finish, signals.completion, self.asked)
         return replace(signals, finish=finish, limit=limit, decoding=self.asked.decoding)

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,12 +29,19 @@ def event(**fields: Any) -> bytes:
     return b"data: " + json.dumps({"model": "m", "choices": [choice], **fields}).encode() + b"\n\n"
 
 
+def logged(portfolio: Portfolio) -> dict[str, Any]:
+    """What the log says of whom the last query asked first."""
+    portfolio.process.answering.close()
+    attempt: dict[str, Any] = json.loads(portfolio.log.getvalue().splitlines()[-1])["attempts"][0]
+    return attempt
+
+
 @contextlib.asynccontextmanager
-async def saying(reply: bytes, content_type: str) -> AsyncIterator[int]:
+async def saying(reply: bytes, content_type: str, status: int = 200) -> AsyncIterator[int]:
     """Answer everything with these bytes."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n"
+        head = f"HTTP/1.1 {status} said\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n"
         with contextlib.suppress(ConnectionError):
             await reader.read(1 << 16)
             writer.write(head.encode() + reply)
@@ -44,8 +52,10 @@ async def saying(reply: bytes, content_type: str) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def asked(portfolio: Portfolio, port: int, accept: Accept, **fields: Any) -> Any:
-    outside = External(base_url=f"http://127.0.0.1:{port}/v1", model="m")
+async def asked(
+    portfolio: Portfolio, port: int, accept: Accept, *, api_key_file: str | None = None, **fields: Any
+) -> Any:
+    outside = External(base_url=f"http://127.0.0.1:{port}/v1", model="m", api_key_file=api_key_file)
     liar = own_model("liar", engine="external", application=None, external=outside)
     ladder = (Rung(model="liar", accept=accept), rung("large"))
     await portfolio.apply(table_of(liar, own_model("large"), ladder=ladder))
@@ -81,15 +91,133 @@ async def test_what_is_no_answer_is_a_failure_of_the_provider(
     assert told.headers["x-folio-model"] == "large"
 
 
+GUESS = {"prompt_tokens": 26, "completion_tokens": 2, "estimated": True}
+"""Of the question with its tools, and of `hello`."""
+
+
 @pytest.mark.parametrize(
     "usage",
-    ["many", {"prompt_tokens": -5, "completion_tokens": -9}, {"prompt_tokens": "7"}, {"prompt_tokens": []}],
+    [
+        "many",
+        {"prompt_tokens": -5, "completion_tokens": -9},
+        {"prompt_tokens": "7"},
+        {"prompt_tokens": []},
+        {},
+        None,
+    ],
 )
-async def test_tokens_that_are_no_numbers_are_not_counted(portfolio: Portfolio, usage: Any) -> None:
+async def test_tokens_that_are_not_told_as_numbers_are_guessed(portfolio: Portfolio, usage: Any) -> None:
     async with saying(answer(usage=usage), "application/json") as port:
         told = await asked(portfolio, port, Accept(signal="Always"))
     assert told.headers["x-folio-model"] == "liar"
-    assert float(told.headers["x-folio-cost"]) == 0.0
+    assert float(told.headers["x-folio-cost"]) == pytest.approx((26 * 10 + 2 * 20) / 1e6)
+    assert logged(portfolio).items() >= GUESS.items()
+
+
+async def test_half_of_what_was_used_is_told_and_the_other_half_is_guessed(portfolio: Portfolio) -> None:
+    async with saying(answer(usage={"completion_tokens": 9}), "application/json") as port:
+        await asked(portfolio, port, Accept(signal="Always"))
+    assert logged(portfolio).items() >= (GUESS | {"completion_tokens": 9}).items()
+
+
+async def test_what_is_told_is_not_called_a_guess(portfolio: Portfolio) -> None:
+    async with saying(answer(), "application/json") as port:
+        await asked(portfolio, port, Accept(signal="Always"))
+    assert "estimated" not in logged(portfolio)
+
+
+async def test_a_stream_that_tells_no_usage_is_paid_for_by_its_text(portfolio: Portfolio) -> None:
+    async with saying(event() * 7 + b"data: [DONE]\n\n", "text/event-stream") as port:
+        told = await asked(portfolio, port, Accept(signal="Always"), stream=True)
+    assert told.headers["x-folio-model"] == "liar"
+    assert logged(portfolio).items() >= GUESS.items(), "7 letters are some 2 tokens"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        b'event: error\ndata: {"message":"quota"}\n\n',
+        b'data: {"id": 1, "error": {"message": "quota"}}\n\n',
+        b": folio mean=1;min=1\n\n",
+    ],
+)
+async def test_a_stream_that_fails_before_it_says_anything_hands_on(
+    portfolio: Portfolio, failure: bytes
+) -> None:
+    async with saying(failure, "text/event-stream") as port:
+        told = await asked(portfolio, port, Accept(signal="MeanLogprob", at_least=0.5), stream=True)
+    assert told.headers["x-folio-model"] == "large"
+
+
+async def test_a_stream_of_named_events_is_read_as_any_other(portfolio: Portfolio) -> None:
+    named = b"event: completion\n" + event() + b"event: ping\ndata: {}\n\n"
+    usage = b"event: completion\n" + event(choices=[], usage=USAGE)
+    async with saying(named + usage + b"event: end\ndata: [DONE]\n\n", "text/event-stream") as port:
+        told = await asked(portfolio, port, Accept(signal="Always"), stream=True)
+    assert told.headers["x-folio-model"] == "liar"
+    assert "event:" not in told.text
+    assert '"model":"liar"' in told.text
+    assert logged(portfolio).items() >= {"prompt_tokens": 3, "completion_tokens": 2}.items()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("status", [401, 403])
+async def test_what_is_said_of_the_key_is_kept_back(
+    portfolio: Portfolio, status: int, *, stream: bool
+) -> None:
+    refusal = b'{"error":{"message":"Incorrect API key provided: sk-ab***yz"}}'
+    async with saying(refusal, "application/json", status) as port:
+        await asked(portfolio, port, Accept(signal="Always"))
+        told = await portfolio.chat(model="liar", stream=stream)
+    assert told.status_code == 503
+    assert f"liar answered {status}: it does not take the portfolio's key" in told.json()["error"]["message"]
+    assert "sk-" not in told.text + portfolio.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("reply", "content_type"),
+    [
+        (b"<html>bad request</html>", "text/html"),
+        (b'{"detail":"bad request"}', "application/json"),
+        (b'{"error":"bad request"}', "application/json"),
+        (b'{"error":{"message":5,"a":"bad request"}}', "application/json"),
+        (b'["bad request"]', "application/json"),
+    ],
+    ids=lambda one: str(one)[:30],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_refusal_of_another_shape_is_told_in_openai_s(
+    portfolio: Portfolio, reply: bytes, content_type: str, *, stream: bool
+) -> None:
+    async with saying(reply, content_type, 400) as port:
+        told = await asked(portfolio, port, Accept(signal="Always"), stream=stream)
+    error = told.json()["error"]
+    assert told.status_code == 400
+    assert (error["type"], error["param"], error["code"]) == (
+        "invalid_request_error",
+        None,
+        "invalid_request",
+    )
+    assert error["message"].startswith("liar refused the request: ")
+    assert "bad request" in error["message"]
+
+
+async def test_a_refusal_of_openai_s_shape_is_told_as_it_came(portfolio: Portfolio) -> None:
+    refusal = {"error": {"message": "no such voice", "type": "x", "param": "voice", "code": "y"}}
+    async with saying(json.dumps(refusal).encode(), "application/json", 400) as port:
+        told = await asked(portfolio, port, Accept(signal="Always"))
+    assert (told.status_code, told.json()) == (400, refusal)
+
+
+async def test_a_key_that_an_error_repeats_is_blackened(portfolio: Portfolio, tmp_path: Path) -> None:
+    (tmp_path / "k").write_text("sk-secret")
+    for status in (400, 500):
+        reply = json.dumps({"error": {"message": "bad key sk-secret"}}).encode()
+        async with saying(reply, "application/json", status) as port:
+            told = await asked(portfolio, port, Accept(signal="Always"), api_key_file="k")
+            named = await portfolio.chat(model="liar")
+        assert "sk-secret" not in told.text + named.text
+        assert "bad key ***" in named.text
 
 
 @pytest.mark.parametrize(

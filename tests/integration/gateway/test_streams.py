@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import httpx
+import pytest
 from tests.integration.gateway.conftest import SMALL_LARGE, Portfolio, own_model, rung, table_of
 from tests.integration.gateway.models import Plays
 
 from folio_api.table import Accept, Context, External, Model, Rung, Streaming
+from folio_serving import drive
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
@@ -166,3 +170,26 @@ async def test_a_providers_stream_gets_our_name_and_loses_what_nobody_asked_for(
     assert portfolio.models.asked[0]["model"] == "big-1"
     told = account(answer)["attempts"][0]
     assert (told["prompt_tokens"], told["completion_tokens"], told["confidence"]) == (7, 5, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("limit", "play", "why"),
+    [
+        ("STREAM_SECONDS", Plays("a" * 99, chunks=99, chunk_seconds=0.05), "lasted 0.5 s"),
+        ("STREAM_IDLE_SECONDS", Plays("ab", chunks=2, chunk_seconds=30), "was silent for 0.5 s"),
+    ],
+    ids=["that never ends", "that falls silent"],
+)
+async def test_a_committed_stream_ends(
+    portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch, limit: str, play: Plays, why: str
+) -> None:
+    monkeypatch.setattr(drive, limit, 0.5)
+    portfolio.models.plays["large"] = play
+    began = time.monotonic()
+    answer = await portfolio.chat("traceback", stream=True)
+    assert time.monotonic() - began < 5
+    assert said(answer).startswith("a")
+    assert events(answer)[-1]["error"]["message"] == f"the stream broke off: large: its stream {why}"
+    while portfolio.models.running and time.monotonic() - began < 5:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.01)
+    assert (portfolio.models.running, portfolio.models.cancelled) == (0, 1)

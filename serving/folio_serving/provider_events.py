@@ -1,0 +1,99 @@
+"""A provider's stream as the events that ours are: one `data:` line each, failures as OpenAI's error object.
+
+Providers write what server-sent events allow: names, ids, comments, data over several lines. Their comments
+are left out: ours carry what a model is paid and judged by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from folio_serving.sse import END
+
+MAX_EVENT_BYTES = 4 << 20
+_DATA = b"data:"
+_ERROR = b'"error"'
+_DONE = b"[DONE]"
+
+
+@dataclass(slots=True)
+class ProviderEvents:
+    """`feed` takes what came, with plain line ends, and returns the events that it completes."""
+
+    _rest: bytes = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        if not self._rest and _is_plain(chunk):
+            return chunk
+        data = self._rest + chunk if self._rest else chunk
+        cut = data.rfind(END)
+        if cut < 0:
+            if len(data) > MAX_EVENT_BYTES:
+                raise ValueError(f"one event has more than {MAX_EVENT_BYTES} bytes")
+            self._rest = data
+            return b""
+        self._rest = data[cut + len(END) :]
+        return b"".join([_event(event) for event in data[:cut].split(END)])
+
+    def flush(self) -> bytes:
+        """Return the last event of a stream that ended without an empty line behind it."""
+        rest, self._rest = self._rest, b""
+        return _event(rest)
+
+
+def _is_plain(chunk: bytes) -> bool:
+    """Tell whether it is just one whole event that needs no change, as nearly every chunk is."""
+    return (
+        chunk.startswith(b"data: {")
+        and chunk.endswith(END)
+        and chunk.count(b"\n") == 2
+        and _ERROR not in chunk
+    )
+
+
+def _event(event: bytes) -> bytes:
+    if event.startswith(_DATA) and b"\n" not in event:
+        return _as_data(event[len(_DATA) :].strip())
+    name, lines = b"", []
+    for line in event.split(b"\n"):
+        member, _, value = line.partition(b":")
+        if member == b"data":
+            lines.append(value.strip())
+        elif member == b"event":
+            name = value.strip()
+    # A line end inside JSON stands between its tokens.
+    content = b" ".join(lines)
+    if name == b"error":
+        return _as_error(content)
+    if name not in (b"", b"message") and b'"choices"' not in content and content != _DONE:
+        return b""
+    return _as_data(content)
+
+
+def _as_data(content: bytes) -> bytes:
+    if _ERROR in content and (error := _error_in(content)) is not None:
+        return _data_of({"error": error})
+    return b"data: " + content + END if content else b""
+
+
+def _as_error(content: bytes) -> bytes:
+    error = _error_in(content)
+    return _data_of({"error": error if error is not None else {"message": content.decode(errors="replace")}})
+
+
+def _error_in(content: bytes) -> Any:
+    """Return the error that an event is; None for one that only has the word, or an empty member."""
+    try:
+        message = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(message, dict) or message.get("choices"):
+        return None
+    return message.get("error") or None
+
+
+def _data_of(message: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(message) + END
