@@ -24,6 +24,7 @@ LATE = "StartupTimeout"
 NEXT_STARTING, NEXT_FAILED = "NextVersionStarting", "NextVersionFailed"
 """Reasons of a model that answers while its next version does not."""
 GATEWAY, HEAD = "gateway", "head"
+SERVES_GUESS = "This may be caused by"
 SERVE_REASONS = ("Starting", "NotDeployed", "Unseen", "Unconfirmed", "")
 """What is said of a model that is simply on its way; any other reason is one to act on."""
 
@@ -83,10 +84,11 @@ def answers(state: ModelState) -> bool:
 
 
 def last_line(message: str) -> str:
-    """Return the line of a traceback that says what is wrong: the last one that is not indented."""
-    lines = [
-        line.strip() for line in message.splitlines() if line.strip() and not line.startswith((" ", "\t"))
-    ]
+    """Return the line of a traceback that says what is wrong: the last one that is not indented, nor Serve's
+    guess at the cause of what it said.
+    """
+    besides = (" ", "\t", SERVES_GUESS)
+    lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith(besides)]
     return lines[-1] if lines else ""
 
 

@@ -146,6 +146,7 @@ def test_an_idle_model_counts_as_ready():
         ("", ""),
         ("one line", "one line"),
         ("Traceback:\n  File x\nValueError: a\n  detail", "ValueError: a"),
+        ("1 replicas take long.\nThis may be caused by a slow __init__.", "1 replicas take long."),
     ],
 )
 def test_the_line_that_matters_is_the_last_one_at_the_margin(message: str, line: str):
