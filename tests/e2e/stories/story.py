@@ -16,7 +16,7 @@ from tests.e2e.world import Namespace, documents, wait_for
 
 from folio_operator import cluster as kinds
 
-RAY_LOGS = "tail -n 25 /tmp/ray/session_latest/logs/serve/{controller,replica_gateway,replica_model}*.log"
+RAY_LOGS = "cd /tmp/ray/session_latest/logs/serve && tail -n 25 $(ls | grep -E '^(controller|replica).*log$')"
 GONE_SECONDS = 150
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
