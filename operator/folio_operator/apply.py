@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from folio_api.meta import Key
 from folio_operator.children import RENDERER, RENDERER_VERSION, Installation, Manifest
@@ -136,7 +136,8 @@ def with_notes(service: Manifest, notes: Mapping[str, str]) -> Manifest:
 
 def with_origin(service: Manifest, inputs: str, installation: Installation) -> Manifest:
     """Return the RayService with what it was rendered from and by."""
-    renderer = f"{RENDERER_VERSION}-{digest(asdict(installation))}"
+    ray = (installation.serving_image, installation.ray_version)  # all that a RayService takes from it
+    renderer = f"{RENDERER_VERSION}-{digest(ray)}"
     return with_notes(service, {RENDERER: renderer, INPUTS_LABEL: inputs})
 
 

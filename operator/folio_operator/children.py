@@ -26,6 +26,17 @@ changes.
 
 
 @dataclass(frozen=True)
+class Egress:
+    """What pods of a portfolio may reach beside names, each other and public addresses."""
+
+    allow: tuple[Mapping[str, Any], ...] = ()
+    """Rules as a NetworkPolicy's `egress` has them."""
+    api_server_cidrs: tuple[str, ...] = ("0.0.0.0/0", "::/0")
+    """Where the API server may be, which Ray's autoscaler asks from the head's pod."""
+    api_server_ports: tuple[int, ...] = (443, 6443)
+
+
+@dataclass(frozen=True)
 class Installation:
     """What the chart decides for every portfolio."""
 
@@ -36,6 +47,8 @@ class Installation:
     """Labels of KubeRay's pods, which must reach the dashboard; None: the one of its chart and manifests."""
     monitoring_namespace: str = ""
     """Where Prometheus runs, which then reads metrics of portfolios by PodMonitors; empty: there are none."""
+    egress: Egress | None = Egress()
+    """None: pods of portfolios reach whatever the namespace lets them reach."""
 
 
 def metadata(portfolio: Portfolio, name: str, annotations: Mapping[str, str] | None = None) -> Manifest:

@@ -6,10 +6,12 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
 
 from folio_api.meta import Key
 from folio_operator.allowed import BY_DEFAULT, Allowed, AllowedError, read
-from folio_operator.children import Installation
+from folio_operator.children import Egress, Installation
 from folio_operator.gateways import SERVICE_URL
 from folio_operator.kuberay import LEASE_NAME
 
@@ -70,7 +72,49 @@ def _installation(environment: Mapping[str, str], own: str) -> Installation:
         operator_namespace=own,
         kuberay_labels=_labels(environment.get("FOLIO_KUBERAY_LABELS", "")),
         monitoring_namespace=environment.get("FOLIO_MONITORING_NAMESPACE", ""),
+        egress=_egress(environment) if _truth(environment, "FOLIO_EGRESS", default="true") else None,
     )
+
+
+def _egress(environment: Mapping[str, str]) -> Egress:
+    default = Egress()
+    ports = _names(environment.get("FOLIO_API_SERVER_PORTS", ""))
+    return Egress(
+        allow=_rules(environment.get("FOLIO_EGRESS_ALLOW", "")),
+        api_server_cidrs=_networks(environment.get("FOLIO_API_SERVER_CIDRS", "")) or default.api_server_cidrs,
+        api_server_ports=tuple(map(_port, ports)) or default.api_server_ports,
+    )
+
+
+def _rules(written: str) -> tuple[Mapping[str, Any], ...]:
+    try:
+        found = json.loads(written or "[]")
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(map(_is_rule, found)):
+        raise SettingsError(
+            f"FOLIO_EGRESS_ALLOW={written}: write a JSON list of a NetworkPolicy's egress rules, each with to"
+            " and ports"
+        )
+    return tuple(found)
+
+
+def _is_rule(found: object) -> bool:
+    return isinstance(found, dict) and set(found) <= {"to", "ports"}
+
+
+def _networks(written: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(each, strict=False)) for each in _names(written))
+    except ValueError as error:
+        fix = "write networks such as 10.0.0.0/8, with commas between"
+        raise SettingsError(f"FOLIO_API_SERVER_CIDRS={written}: {error}: {fix}") from error
+
+
+def _port(written: str) -> int:
+    if not written.isdecimal() or not 0 < int(written) < 65536:
+        raise SettingsError(f"FOLIO_API_SERVER_PORTS={written}: write numbers such as 443,6443")
+    return int(written)
 
 
 def _allowed(environment: Mapping[str, str]) -> Allowed:
@@ -108,9 +152,9 @@ def _lease(environment: Mapping[str, str]) -> Key:
     return Key(namespace, name)
 
 
-def _truth(environment: Mapping[str, str], name: str) -> bool:
-    written = environment.get(name, "false").lower()
-    if written not in ("true", "false", ""):
+def _truth(environment: Mapping[str, str], name: str, *, default: str = "false") -> bool:
+    written = environment.get(name, "").lower() or default
+    if written not in ("true", "false"):
         raise SettingsError(f"{name}={written}: write true or false")
     return written == "true"
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from tests.chart.conftest import CHART, EVERYTHING, EXAMPLES, Helm, Object, RefusedError
+
+from folio_operator.children import Egress
+from folio_operator.settings import from_environment
 
 OPERATOR = "folio-operator"
 
@@ -91,6 +96,20 @@ def test_models_run_no_code_and_reach_every_host_unless_the_values_say_otherwise
         "huggingface.co,*.example.com,fd00::1",
     )
     assert allowed("--set-json", "policy.allowedHosts=[]") == ("false", "")
+
+
+def test_the_operator_is_told_what_pods_of_portfolios_may_reach(helm: Helm):
+    told = environment(helm.one("Deployment", OPERATOR))
+    assert (told["FOLIO_EGRESS"], told["FOLIO_EGRESS_ALLOW"]) == ("true", "[]")
+    rules = [{"to": [{"ipBlock": {"cidr": "10.7.0.0/16"}}], "ports": [{"protocol": "TCP", "port": 443}]}]
+    set_to = f"policy.egress.allow={json.dumps(rules)},networkPolicy.apiServerPorts=[6443]"
+    told = environment(
+        helm.one("Deployment", OPERATOR, "--set-json", set_to, "--set", "policy.egress.enabled=false")
+    )
+    found = from_environment(told).installation.egress
+    assert found is None
+    found = from_environment({**told, "FOLIO_EGRESS": "true"}).installation.egress
+    assert found == Egress(allow=tuple(rules), api_server_ports=(6443,))
 
 
 def test_images_come_from_one_registry_by_tag_or_digest(helm: Helm):
@@ -237,6 +256,8 @@ def test_two_releases_share_no_name(helm: Helm):
         ("policy.allowRemoteCode=perhaps", "allowRemoteCode"),
         ("policy.allowedHosts={https://api.example.com}", "allowedHosts"),
         ("policy.allowedHosts=huggingface.co", "allowedHosts"),
+        ("policy.egress.enabled=perhaps", "enabled"),
+        ("policy.egress.allow[0].from=anybody", "from"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(helm: Helm, given: str, field: str):

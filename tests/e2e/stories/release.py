@@ -27,6 +27,9 @@ OPERATOR_PODS = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=
 LIGHT_ENGINE = os.environ.get("FOLIO_E2E_ENGINE", "none")
 """Engine of the serving image of stories without vLLM; an image with vLLM serves them too."""
 SMALL = ("resources.requests.cpu=50m", "replicas=1")
+PROVIDERS = "policy.egress.allow[0].to[0].podSelector.matchExpressions[0]"
+STUBS = (f"{PROVIDERS}.key=story", f"{PROVIDERS}.operator=Exists")
+"""Providers of the stories are pods of their namespaces, which is for the installation to allow."""
 
 
 class CommandError(Exception):
@@ -62,7 +65,13 @@ class Release:
 
     def install(self, *options: str, chart: Path = CHART) -> None:
         """Install or upgrade, and wait until the operator is ready; `options` are `name=value`."""
-        wanted = (f"imageRegistry={REGISTRY}", f"servingImage.engine={LIGHT_ENGINE}", *SMALL, *self._crds())
+        wanted = (
+            f"imageRegistry={REGISTRY}",
+            f"servingImage.engine={LIGHT_ENGINE}",
+            *SMALL,
+            *STUBS,
+            *self._crds(),
+        )
         settings = [part for each in (*wanted, *options) for part in ("--set", each)]
         spaces = client.CoreV1Api(self.api).list_namespace().items
         self._made_namespace |= all(each.metadata.name != NAMESPACE for each in spaces)

@@ -107,7 +107,7 @@ def test_render_prints_every_manifest_as_yaml(capsys: pytest.CaptureFixture[str]
     assert run(["render", "-f", str(FILE)]) == 0
 
     kinds = [document["kind"] for document in yaml.safe_load_all(capsys.readouterr().out)]
-    assert kinds == ["RayService", "NetworkPolicy", "NetworkPolicy", "PodDisruptionBudget"]
+    assert kinds == ["RayService", *["NetworkPolicy"] * 4, "PodDisruptionBudget"]
 
 
 def test_render_shows_defaults_that_nobody_wrote(capsys: pytest.CaptureFixture[str]):

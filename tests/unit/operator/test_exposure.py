@@ -116,7 +116,7 @@ async def test_without_the_gateway_api_all_else_goes_on_and_the_condition_names_
     assert "write gateway.expose.ingress" in settled.message("Exposed")
     assert settled.condition("Programmed") == ("True", "Confirmed")
     assert settled.condition("Stalled") == ("", "")
-    assert settled.cluster.names(kinds.NETWORK_POLICY) == {"desk-gateway", "desk-ray"}
+    assert len(settled.cluster.names(kinds.NETWORK_POLICY)) == 4
 
     settled.cluster.reads.clear()
     await settled.pass_over()
@@ -204,3 +204,16 @@ async def test_a_cluster_without_pod_monitors_is_no_trouble(settled: Shell):
     settled.upgrade(Installation())
     await settled.pass_over()
     assert settled.cluster.names(kinds.POD_MONITOR) == set()
+
+
+async def test_an_installation_that_says_nothing_more_of_egress_takes_its_policies_away_and_leaves_ray_alone(
+    settled: Shell,
+):
+    settled.upgrade(Installation(egress=None))
+    await settled.pass_over()
+
+    assert settled.cluster.names(kinds.NETWORK_POLICY) == {"desk-gateway", "desk-ray"}
+    assert sorted(settled.cluster.writes) == [
+        "delete NetworkPolicy/desk-egress",
+        "delete NetworkPolicy/desk-head",
+    ]

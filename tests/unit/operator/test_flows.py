@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.operator.desk import rendered
+from tests.unit.operator.desk import PORTFOLIO, Edits, rendered
 
-from folio_operator.children import Installation
+from folio_operator.children import Egress, Installation
 from folio_operator.desired import Circumstances
 
 
@@ -47,6 +49,7 @@ PORTS = {
 ALL = frozenset(PORTS)
 FROM_OPERATORS = frozenset({"the dashboard's", "the gateway's"})
 NOTHING: frozenset[str] = frozenset()
+DEFAULT = Egress()
 
 FLOWS = [
     (GATEWAY, HEAD, ALL),
@@ -72,9 +75,11 @@ FLOWS = [
 ]
 
 
-def policies(monitoring: str = "") -> list[dict[str, Any]]:
-    installation = Installation(monitoring_namespace=monitoring)
-    found = rendered(circumstances=Circumstances(installation=installation)).manifests
+def policies(
+    monitoring: str = "", *, edits: Edits | None = None, egress: Egress | None = DEFAULT
+) -> list[dict[str, Any]]:
+    installation = Installation(monitoring_namespace=monitoring, egress=egress)
+    found = rendered(edits, Circumstances(installation=installation)).manifests
     return [each for each in found if each["kind"] == "NetworkPolicy"]
 
 
@@ -106,7 +111,8 @@ def allowed(found: list[dict[str, Any]], source: Pod, target: Pod) -> frozenset[
     selecting = [
         each
         for each in found
-        if each["metadata"]["namespace"] == target.namespace
+        if "Ingress" in each["spec"]["policyTypes"]
+        and each["metadata"]["namespace"] == target.namespace
         and matches(each["spec"]["podSelector"], target.labels)
     ]
     if not selecting:
@@ -132,5 +138,136 @@ def test_prometheus_reads_metrics_and_nothing_else_where_the_installation_names_
     assert allowed(found, STRANGER, WORKER) == NOTHING
 
 
-def test_every_policy_says_that_it_is_about_coming_in():
-    assert [each["spec"]["policyTypes"] for each in policies()] == [["Ingress"], ["Ingress"]]
+ADDRESSES = {
+    "a pod of the portfolio": "10.244.1.7",
+    "a pod of another portfolio": "10.244.1.8",
+    "the API server": "10.0.0.1",
+    "a service of the site": "192.168.7.7",
+    "the cloud's metadata": "169.254.169.254",
+    "Azure's": "168.63.129.16",
+    "Alibaba's": "100.100.100.200",
+    "a provider": "93.184.216.34",
+    "a provider by IPv6": "2606:2800:220:1::1",
+    "metadata by IPv6": "fd00:ec2::254",
+}
+REDIS_PORT = 6379
+ASKED = (80, 443, 8000, REDIS_PORT)
+WORLD = {(name, port) for name in ("a provider", "a provider by IPv6") for port in ASKED}
+OWN = {("a pod of the portfolio", port) for port in ASKED}
+NAMES = {(name, 53) for name in ADDRESSES}
+CLOUDS = {"the cloud's metadata", "Azure's", "Alibaba's", "metadata by IPv6"}
+API_SERVER = {(name, 443) for name in ADDRESSES.keys() - CLOUDS}
+
+
+def reached(found: list[dict[str, Any]], source: Pod) -> set[tuple[str, int]]:
+    """The addresses and TCP ports that any policy of the source opens to it."""
+    rules = [
+        (rule, each["metadata"]["namespace"])
+        for each in found
+        if "Egress" in each["spec"]["policyTypes"] and matches(each["spec"]["podSelector"], source.labels)
+        for rule in each["spec"]["egress"]
+    ]
+    return {
+        (name, port)
+        for name in ADDRESSES
+        for port in (53, *ASKED)
+        for rule, namespace in rules
+        if leads(rule, name, namespace) and is_port(rule, port)
+    }
+
+
+def leads(rule: Mapping[str, Any], name: str, namespace: str) -> bool:
+    pods = {"a pod of the portfolio": HEAD, "a pod of another portfolio": OTHER_PORTFOLIO}
+    return "to" not in rule or any(
+        holds(peer["ipBlock"], ADDRESSES[name])
+        if "ipBlock" in peer
+        else name in pods and is_peer(peer, pods[name], namespace)
+        for peer in rule["to"]
+    )
+
+
+def holds(block: Mapping[str, Any], address: str) -> bool:
+    def within(cidr: str) -> bool:
+        return ip_address(address) in ip_network(cidr)
+
+    return within(block["cidr"]) and not any(map(within, block.get("except", ())))
+
+
+def is_port(rule: Mapping[str, Any], port: int) -> bool:
+    return "ports" not in rule or {"protocol": "TCP", "port": port} in rule["ports"]
+
+
+@pytest.mark.parametrize(("source", "more"), [(GATEWAY, set()), (WORKER, set()), (HEAD, API_SERVER)])
+def test_pods_reach_names_each_other_and_public_addresses_and_the_head_the_api_server(source, more):
+    assert reached(policies(), source) == NAMES | OWN | WORLD | more
+
+
+@pytest.mark.parametrize(
+    ("address", "places"),
+    [
+        ("redis:6379", {"a pod of another portfolio"}),
+        ("redis.elsewhere:6379", set()),
+        ("redis.bank.svc.cluster.local:6379", {"a pod of another portfolio"}),
+        ("192.168.7.7:6379", {"a service of the site"}),
+        (
+            "cache.example.com:6379",
+            {"a pod of another portfolio", "the API server", "a service of the site"},
+        ),
+    ],
+)
+def test_redis_is_reached_at_its_port_where_its_name_says_that_it_is(address: str, places: set[str]):
+    found = policies(edits={PORTFOLIO: {"ray.redis": {"address": address}}})
+
+    assert reached(found, WORKER) == NAMES | OWN | WORLD | {(name, REDIS_PORT) for name in places}
+
+
+def test_what_the_installation_lists_is_reached_and_its_api_server_alone():
+    rule = {"to": [{"ipBlock": {"cidr": "192.168.0.0/16"}}], "ports": [{"protocol": "TCP", "port": 443}]}
+    egress = Egress(allow=(rule,), api_server_cidrs=("10.0.0.0/24",), api_server_ports=(443,))
+    found = policies(egress=egress)
+
+    assert reached(found, WORKER) == NAMES | OWN | WORLD | {("a service of the site", 443)}
+    assert reached(found, HEAD) - reached(found, WORKER) == {("the API server", 443)}
+
+
+def test_without_egress_rules_nothing_is_said_of_what_pods_reach():
+    assert [each["spec"]["policyTypes"] for each in policies(egress=None)] == [["Ingress"], ["Ingress"]]
+
+
+def test_the_guide_has_the_table_of_every_rule_that_is_rendered():
+    rule = {"to": [{"ipBlock": {"cidr": "10.7.0.0/16"}}], "ports": [{"protocol": "TCP", "port": 443}]}
+    redis = {PORTFOLIO: {"ray.redis": {"address": "redis:6379"}}}
+    rows = "\n".join(table(policies("monitoring", edits=redis, egress=Egress(allow=(rule,)))))
+    guide = (Path(__file__).parents[3] / "docs/guide/security.md").read_text()
+
+    assert rows in guide, f"write into docs/guide/security.md:\n{rows}"
+
+
+def table(found: list[dict[str, Any]]) -> Iterator[str]:
+    """A row for each rule: which pods, which way, with whom, at which ports."""
+    yield "| pods of the portfolio | way | with | ports | NetworkPolicy |"
+    yield "|---|---|---|---|---|"
+    for each in found:
+        spec, name = each["spec"], each["metadata"]["name"].removeprefix("desk")
+        pods = spec["podSelector"]["matchLabels"].get("folio.dev/role", "all")
+        for way, field, peers in (("in", "ingress", "from"), ("out", "egress", "to")):
+            for rule in spec.get(field, ()):
+                whom = "; ".join(map(described, rule[peers])) if peers in rule else "anybody"
+                ports = ", ".join(f"{port['protocol']} {port['port']}" for port in rule.get("ports", ()))
+                yield f"| {pods} | {way} | {whom} | {ports or 'all'} | `NAME{name}` |"
+
+
+def described(peer: Mapping[str, Any]) -> str:
+    if "ipBlock" in peer:
+        without = " ".join(f"`{cidr}`" for cidr in peer["ipBlock"].get("except", ()))
+        return f"`{peer['ipBlock']['cidr']}`" + (f" without {without}" if without else "")
+    pods = peer.get("podSelector", {}).get("matchLabels", {})
+    if pods == {"folio.dev/portfolio": "desk"}:
+        return "pods of the portfolio"
+    labels = " ".join(f"`{key}: {value}`" for key, value in pods.items())
+    who = f"pods with {labels}" if labels else "pods"
+    if "namespaceSelector" not in peer:
+        return f"{who} of the portfolio's namespace"
+    names = peer["namespaceSelector"].get("matchLabels", {})
+    place = f"namespace `{names['kubernetes.io/metadata.name']}`" if names else "any namespace"
+    return f"{who} of {place}"

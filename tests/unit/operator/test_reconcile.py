@@ -208,7 +208,12 @@ async def test_suspend_deletes_the_ray_service_and_keeps_the_rest(settled: Shell
     await settled.pass_over()
 
     assert settled.cluster.names(kinds.RAY_SERVICE) == set()
-    assert settled.cluster.names(kinds.NETWORK_POLICY) == {"desk-ray", "desk-gateway"}
+    assert settled.cluster.names(kinds.NETWORK_POLICY) == {
+        "desk-ray",
+        "desk-gateway",
+        "desk-egress",
+        "desk-head",
+    }
     assert settled.condition("Ready") == ("False", "Suspended")
     settled.cluster.writes.clear()
     await settled.pass_over()

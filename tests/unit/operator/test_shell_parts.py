@@ -41,6 +41,11 @@ def test_namespaces_stand_with_commas_between():
         ("FOLIO_LOG_LEVEL", "loud", "write DEBUG, INFO, WARNING or ERROR"),
         ("FOLIO_KUBERAY_LABELS", "app=x", "write a JSON object"),
         ("FOLIO_KUBERAY_LABELS", '{"a": 1}', "write a JSON object"),
+        ("FOLIO_EGRESS", "perhaps", "write true or false"),
+        ("FOLIO_EGRESS_ALLOW", "10.0.0.0/8", "write a JSON list"),
+        ("FOLIO_EGRESS_ALLOW", '[{"from": []}]', "each with to and ports"),
+        ("FOLIO_API_SERVER_CIDRS", "everywhere", "write networks such as"),
+        ("FOLIO_API_SERVER_PORTS", "https", "write numbers"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named_with_its_fix(name: str, value: str, fix: str):
