@@ -9,34 +9,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from tests.data_plane.cli.test_up import LABELS, TEXTS, UP_SECONDS, Folio, states
+from tests.data_plane.cli.command import UP_SECONDS, Folio
 from tests.data_plane.portfolio.load import Asked, Outcome, load
 
-from folio_serving.classify.ngram import save_head
-from folio_serving.classify.train import train_head
-
-PORTFOLIO = """
-apiVersion: folio.dev/v1alpha1
-kind: SpecialistModel
-metadata: {{name: triage}}
-spec:
-  encoder: {{type: NGram, source: {{uri: volume://models/{version}}}}}
-  tasks: [Classification]
----
-apiVersion: folio.dev/v1alpha1
-kind: RoutingPolicy
-metadata: {{name: colours}}
-spec:
-  defaultLadder: [{{model: triage}}]
----
-apiVersion: folio.dev/v1alpha1
-kind: ModelPortfolio
-metadata: {{name: colours}}
-spec:
-  policyRef: {{name: colours}}
-  models: [{{name: triage, drainTimeout: 3s, updateStrategy: {{type: BlueGreen}}}}]
-  gateway: {{volumes: [{{name: models, claimName: models, purpose: Source}}]}}
-"""
 NAMED = [Asked("triage", "fire and blood"), Asked("triage", "fire and blood", stream=True)]
 CLIENTS = 4
 OLD, NEW = "red", "warm"
@@ -44,12 +19,8 @@ OLD, NEW = "red", "warm"
 
 class BlueGreen(Folio):
     def version(self, name: str) -> None:
-        (self.folder / "portfolio.yaml").write_text(PORTFOLIO.format(version=name))
-
-    def head(self, name: str, *labels: str) -> None:
-        """Learn the same texts under these labels."""
-        (self.folder / "models" / name).mkdir(parents=True, exist_ok=True)
-        save_head(train_head(TEXTS, list(labels)), self.folder / "models" / name / "head.npz")
+        model = {"name": "triage", "drainTimeout": "3s", "updateStrategy": {"type": "BlueGreen"}}
+        self.write({"triage": name}, {"defaultLadder": [{"model": "triage"}]}, [model])
 
     def applications(self) -> dict[str, str]:
         answer = httpx.get(
@@ -77,15 +48,11 @@ class BlueGreen(Folio):
 @pytest.fixture(scope="module")
 def folio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlueGreen]:
     found = BlueGreen(tmp_path_factory.mktemp("folio"))
-    found.head("first", *LABELS)
-    found.head("second", *("warm" if label == "red" else "cold" for label in LABELS))
+    found.head("first")
+    found.head("second", [NEW, NEW, "cold", "cold"])
     found.version("first")
-    done = found.run("up", "--detach", "--port", "0", "--skip-memory-check", seconds=UP_SECONDS)
-    try:
-        assert done.returncode == 0, done.stdout + done.stderr
+    with found.up():
         yield found
-    finally:
-        found.run("down")
 
 
 def failed(outcomes: list[Outcome]) -> list[Outcome]:
@@ -102,7 +69,7 @@ def test_a_next_version_that_does_not_come_up_leaves_the_old_one_answering(folio
     assert {one.text for one in outcomes} == {OLD}
     assert "its next version is Failed" in done.stdout, done.stdout + done.stderr
     found = folio.json("status")
-    assert states(folio) == {"triage": "Ready"}
+    assert folio.states() == {"triage": "Ready"}
     assert {each["type"]: each["reason"] for each in found["conditions"]}["Programmed"] == "NextVersionFailed"
     assert before not in done.stderr
 

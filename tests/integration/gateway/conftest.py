@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -95,8 +96,8 @@ def secrets(tmp_path: Path) -> Secrets:
     return Secrets(tmp_path)
 
 
-@pytest_asyncio.fixture
-async def portfolio(secrets: Secrets) -> AsyncIterator[Portfolio]:
+@contextlib.asynccontextmanager
+async def running_portfolio(secrets: Secrets) -> AsyncIterator[Portfolio]:
     """Return a gateway with `SMALL_LARGE` as its table."""
     models = Models()
     made: list[StaticReplicas] = []
@@ -117,6 +118,12 @@ async def portfolio(secrets: Secrets) -> AsyncIterator[Portfolio]:
             yield running
         await process.leases.close()
         fleet.close()
+
+
+@pytest_asyncio.fixture
+async def portfolio(secrets: Secrets) -> AsyncIterator[Portfolio]:
+    async with running_portfolio(secrets) as running:
+        yield running
 
 
 __all__ = ["Models", "Plays"]
