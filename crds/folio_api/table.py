@@ -230,6 +230,8 @@ class GatewayConfig(Frozen):
 
     active: Table
     candidate: Table | None = None
+    canary_percent: int = 0
+    """How much of the traffic the candidate answers; of 0, only what asks for it by name."""
 
 
 OLD_REPLICAS = "OldReplicas"
@@ -264,6 +266,18 @@ class BudgetState(Frozen):
         return self.used >= self.limit
 
 
+class Trial(Frozen):
+    """How one revision fares at a gateway replica, since that holds it."""
+
+    revision: str
+    requests: int = 0
+    """Answered, or failed; not what was refused, left, or asked for by name."""
+    errors: int = 0
+    """Of these, with a status from 500 on, or by a stream that broke."""
+    escalations: int = 0
+    """For which more than the first rung was asked."""
+
+
 class ReplicaState(Frozen):
     """One gateway replica's answer to `GET /internal/state?replica`."""
 
@@ -273,11 +287,14 @@ class ReplicaState(Frozen):
     candidate_models: tuple[ModelState, ...] = ()
     """The models as the candidate table names them: whether they answer, before anybody asks."""
     rejected: str | None = None
-    """Why the newest table was not taken; the last good one keeps serving."""
+    """Why a table was not taken; the last good one keeps serving."""
+    rejected_revision: str | None = None
+    """Which one, where it was one of ours."""
     models: tuple[ModelState, ...] = ()
     budgets: tuple[BudgetState, ...] = ()
     waiting_seconds: Mapping[str, float] = Field(default_factory=dict)
     """For how long each model that does not answer has not, under either table."""
+    trials: tuple[Trial, ...] = ()
 
 
 class GatewayState(Frozen):

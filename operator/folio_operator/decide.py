@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from folio_operator import checks
 from folio_operator.applications import application
+from folio_operator.canary import base_of
 from folio_operator.children import Manifest
 from folio_operator.cluster import REVISION, Body, kind_of
 from folio_operator.desired import Circumstances, Desired, desired
@@ -18,6 +19,7 @@ from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, g
 from folio_operator.revisions import is_of, newest, restored
 from folio_operator.serve_config import GATEWAY
 from folio_operator.status import Finding
+from folio_operator.trials import Candidate, candidate_of, candidates, served
 from folio_operator.world import Observed, Portfolio
 
 GROUPS = "folio.dev/groups"
@@ -35,6 +37,15 @@ class Decision:
     """What needs somebody's approval first."""
     new_cluster: bool = False
     """The cluster is another one: neither the live order nor pools that were removed bind it."""
+    trying: Portfolio | None = None
+    """What a part of the traffic tries first."""
+    condemned: Candidate | None = None
+    """What people wrote, tried and rejected."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what people wrote is what serves."""
+        return self.accepted.status == "True" and not (self.waiting or self.trying or self.condemned)
 
 
 def decide(gathered: Gathered) -> Decision:
@@ -45,14 +56,28 @@ def decide(gathered: Gathered) -> Decision:
         return Decision(refused, restored(portfolio, kept))
     accepted = Finding("Accepted", "True", "Valid")
     last = None if kept is None or is_of(kept, portfolio) else restored(portfolio, kept)
-    if last is None or gathered.service is None:
+    if last is None:
         return Decision(accepted, portfolio)
+    tried = _tried(portfolio, last, tried_revisions(gathered))
+    if gathered.service is None:
+        return tried
     todo = planned(portfolio, last, gathered.service)
     if todo.effect is not Effect.NEW_CLUSTER:
-        return Decision(accepted, portfolio)
+        return tried
     if portfolio.resource.spec.rollout.new_cluster.approved_plan != todo.id:
         return Decision(accepted, last, todo)
-    return Decision(accepted, portfolio, new_cluster=True)
+    return replace(tried, new_cluster=True)
+
+
+def _tried(portfolio: Portfolio, last: Portfolio, known: tuple[Candidate, ...]) -> Decision:
+    """Return what serves of a valid edit, and what of it is tried first, where the portfolio has a canary."""
+    accepted = Finding("Accepted", "True", "Valid")
+    base, mine = base_of(portfolio, last), candidate_of(portfolio, known)
+    if base is None or (mine is not None and mine.phase == "Promoted"):
+        return Decision(accepted, portfolio)
+    if mine is not None and mine.phase == "Rejected":
+        return Decision(accepted, base, condemned=mine)
+    return Decision(accepted, base, trying=portfolio)
 
 
 def planned(portfolio: Portfolio, last: Portfolio, service: Body) -> Plan:
@@ -89,7 +114,12 @@ def _refused(gathered: Gathered) -> Finding | None:
 
 
 def kept_revisions(gathered: Gathered) -> tuple[Body, ...]:
-    return tuple(each for each in gathered.children if kind_of(each) is REVISION)
+    """Return what served, as the API server keeps it."""
+    return served(each for each in gathered.children if kind_of(each) is REVISION)
+
+
+def tried_revisions(gathered: Gathered) -> tuple[Candidate, ...]:
+    return candidates(each for each in gathered.children if kind_of(each) is REVISION)
 
 
 def applications(service: Body | None, seen: Observed) -> Collection[str] | None:

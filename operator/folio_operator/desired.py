@@ -39,6 +39,14 @@ class Desired:
 
 
 @dataclass(frozen=True)
+class Canary:
+    """A second table that a part of the traffic tries."""
+
+    table: Table
+    percent: int
+
+
+@dataclass(frozen=True)
 class Circumstances:
     """What a render takes from outside the portfolio."""
 
@@ -50,16 +58,20 @@ class Circumstances:
     live: Sequence[LiveGroup] = ()
     past: Past | None = None
     """None: nothing served before, or it does not matter."""
+    canary: Canary | None = None
+    """Gateways hold two tables: while a model moves, the second is the one that it moves to."""
 
 
 def desired(portfolio: Portfolio, circumstances: Circumstances) -> Desired:
     """Return what ought to exist; the portfolio has passed every check."""
     table = routing_table(portfolio)
     found = succession(table, circumstances.past)
+    canary = circumstances.canary if found.candidate is None else None
     rendering = Rendering(
         circumstances.site,
         found.active,
-        candidate=found.candidate,
+        candidate=canary.table if canary else found.candidate,
+        canary_percent=canary.percent if canary else 0,
         nonces=circumstances.nonces,
         starting=found.starting,
         standing=found.standing,

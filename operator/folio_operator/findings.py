@@ -6,17 +6,25 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from folio_api.meta import Key
-from folio_operator.decide import Decision
+from folio_operator.canary import candidate_status, rejected_status
+from folio_operator.decide import Decision, tried_revisions
 from folio_operator.gather import Gathered
 from folio_operator.render_table import routing_table
 from folio_operator.reports import Report, judged_inputs
 from folio_operator.status import ANSWERING, NEXT_FAILED, Finding, status
-from folio_operator.world import Observed, Portfolio
+from folio_operator.trials import Candidate, Standing
+from folio_operator.world import Observed
 
 PROGRAMMED = ("Programmed", "ModelsReady", "GatewayReady", "Ready")
 
 
-def report(gathered: Gathered, decision: Decision, seen: Observed, trouble: Finding | None) -> Report:
+def report(
+    gathered: Gathered,
+    decision: Decision,
+    seen: Observed,
+    trouble: Finding | None,
+    trial: Standing | None = None,
+) -> Report:
     """Return what is true of a portfolio after its children were applied, or could not be."""
     asked = gathered.portfolio
     base = Report(
@@ -25,10 +33,22 @@ def report(gathered: Gathered, decision: Decision, seen: Observed, trouble: Find
         judged=judged_inputs(asked),
         specialists={entry.name: entry.specialist for entry in asked.resource.spec.models},
         plan=decision.waiting,
+        candidate=candidate_status(decision.trying, trial) if decision.trying and trial else None,
+        rejected=rejected_status(tried_revisions(gathered)),
     )
     if decision.serving is None:
         return base
-    return _served(base, decision, decision.serving, seen, trouble)
+    revision = routing_table(decision.serving).revision
+    truth = status(decision.serving, seen, revision)
+    findings = [trouble if trouble and each.type == trouble.type else each for each in truth.findings]
+    findings = [_with_what_waits(each, decision, trial) for each in findings]
+    return replace(
+        base,
+        findings=_with_abnormal([decision.accepted, *findings], decision, trouble),
+        served=judged_inputs(decision.serving) if decision.is_live and truth.revision == revision else {},
+        models=truth.models,
+        confirmed=truth.revision,
+    )
 
 
 def suspended(gathered: Gathered, decision: Decision, waiting: Finding | None) -> Report:
@@ -53,31 +73,23 @@ def _abnormal(trouble: Finding) -> tuple[Finding, ...]:
     return (replace(trouble, type=kind, status="True"),)
 
 
-def _served(
-    base: Report, decision: Decision, serving: Portfolio, seen: Observed, trouble: Finding | None
-) -> Report:
-    revision = routing_table(serving).revision
-    truth = status(serving, seen, revision)
-    held_back = decision.accepted.status == "False" or decision.waiting is not None
-    findings = [trouble if trouble and each.type == trouble.type else each for each in truth.findings]
-    if decision.waiting:
-        findings = [_outdated(each, decision) for each in findings]
-    return replace(
-        base,
-        findings=_with_abnormal([decision.accepted, *findings], decision, trouble),
-        served={} if held_back or truth.revision != revision else judged_inputs(serving),
-        models=truth.models,
-        confirmed=truth.revision,
-    )
-
-
-def _outdated(finding: Finding, decision: Decision) -> Finding:
+def _with_what_waits(finding: Finding, decision: Decision, trial: Standing | None) -> Finding:
     """The newest inputs are not what the gateways run on, however unanimous they are."""
-    assert decision.waiting is not None
     if finding.type != "Programmed":
         return finding
-    message = "the last approved revision keeps serving"
-    return Finding("Programmed", "False", "ApprovalRequired", message)
+    if decision.waiting:
+        message = "the last approved revision keeps serving"
+        return Finding("Programmed", "False", "ApprovalRequired", message)
+    if finding.status != "True":
+        return finding
+    if decision.condemned:
+        return Finding("Programmed", "False", "CanaryRejected", _rejection(decision.condemned))
+    return Finding("Programmed", "False", "Canary", trial.message) if trial else finding
+
+
+def _rejection(condemned: Candidate) -> str:
+    why = f"revision {condemned.table} was rejected: {condemned.message}"
+    return f"the active revision keeps serving, for {why}; write another edit"
 
 
 def _unserved(reason: str) -> Iterable[Finding]:
@@ -98,13 +110,8 @@ def _with_abnormal(
         return (*findings, replace(decision.accepted, type="Stalled", status="True"))
     if trouble is not None:
         return (*findings, *_abnormal(trouble))
-    if decision.waiting is not None:
-        plan = decision.waiting
-        message = (
-            f"the edit needs a second cluster with {plan.extra_gpus} GPUs: write"
-            f" rollout.newCluster.approvedPlan: {plan.id} to go on"
-        )
-        return (*findings, Finding("Stalled", "True", "ApprovalRequired", message))
+    if waiting := _waits_for_people(decision):
+        return (*findings, waiting)
     by_type = {each.type: each for each in findings}
     if by_type["Programmed"].reason == NEXT_FAILED:
         return (*findings, replace(by_type["Programmed"], type="Stalled", status="True"))
@@ -113,6 +120,19 @@ def _with_abnormal(
         if finding.status != "True" and finding.reason != "Degraded":
             return (*findings, replace(finding, type="Reconciling", status="True"))
     return tuple(findings)
+
+
+def _waits_for_people(decision: Decision) -> Finding | None:
+    if decision.condemned is not None:
+        return Finding("Stalled", "True", "CanaryRejected", _rejection(decision.condemned))
+    if decision.waiting is not None:
+        plan = decision.waiting
+        message = (
+            f"the edit needs a second cluster with {plan.extra_gpus} GPUs: write"
+            f" rollout.newCluster.approvedPlan: {plan.id} to go on"
+        )
+        return Finding("Stalled", "True", "ApprovalRequired", message)
+    return None
 
 
 def is_converged(found: Report) -> bool:

@@ -20,6 +20,7 @@ from folio_operator.apply import (
     with_notes,
     with_origin,
 )
+from folio_operator.canary import canary_of
 from folio_operator.children import Manifest, gateway_secret, models_secret, ray_token_secret
 from folio_operator.cluster import (
     POD,
@@ -40,6 +41,7 @@ from folio_operator.decide import (
     decide,
     group_digests,
     kept_revisions,
+    tried_revisions,
 )
 from folio_operator.desired import Circumstances, Desired, desired
 from folio_operator.exposure import exposure
@@ -62,12 +64,24 @@ from folio_operator.leaving import Leaver
 from folio_operator.monitoring import pod_monitors
 from folio_operator.obstacles import Deaths, gpus, obstacles
 from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
+from folio_operator.render_table import routing_table
 from folio_operator.reports import Report
 from folio_operator.resting import Rest, looked, telling
 from folio_operator.retry import retried
 from folio_operator.revisions import inputs_digest, outlived, revision
 from folio_operator.status import Finding, absent
 from folio_operator.succession import Drains, Past
+from folio_operator.trials import (
+    Evidence,
+    Standing,
+    Tallies,
+    begun,
+    candidate_of,
+    ended,
+    forgotten,
+    seconds_left,
+    standing,
+)
 from folio_operator.world import Application, Observed, Portfolio
 
 
@@ -117,6 +131,7 @@ class Reconciler:
     patience: Patience = field(default_factory=Patience)
     deaths: Deaths = field(default_factory=Deaths)
     drains: Drains = field(default_factory=Drains)
+    tallies: Tallies = field(default_factory=Tallies)
     _rests: dict[Key, Rest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -155,6 +170,7 @@ class Reconciler:
         self.patience.forget(key)
         self.leaver.kuberay.forget(key)
         self.drains.forget(key)
+        self.tallies.forget(key)
         self.gatherer.reader.forget(key)
         self.reporter.forget(key)
 
@@ -170,6 +186,7 @@ class Reconciler:
         """Free what costs money, and keep everything that people or clients know."""
         waiting = await self._leave(body)
         decision = decide(gathered)
+        await self._forget_trials(gathered, None)
         await self.reporter.portfolio(body, suspended(gathered, decision, waiting))
         return self.rhythm.leaving if waiting else None
 
@@ -218,14 +235,43 @@ class Reconciler:
         if decision.serving is not None:
             trouble = await self._apply(body, gathered, decision, Retold(again, seen.gateway))
         trouble = trouble or await self._neglected(body, gathered)
+        trial, trial_seconds = None, None
+        if decision.trying is None:
+            self.tallies.forget(key)
+        elif trouble is None:
+            trial, trial_seconds = await self._try(body, gathered, decision.trying, seen.gateway)
+            if trial.has_ended:  # the next pass does what follows, and tells of it
+                return seen.gateway, 0.0, None
         pods = self.applier.store.children(key, (POD,))
-        found = replace(report(gathered, decision, seen, trouble), gpus=gpus(pods))
+        found = replace(report(gathered, decision, seen, trouble, trial), gpus=gpus(pods))
         extras = self._extras(decision.serving) if decision.serving is not None else []
         if exposed := await self.extras.apply(body, extras):
             found = replace(found, findings=(*found.findings, exposed))
         await self.reporter.portfolio(body, found)
-        due = self._due_seconds(gathered, trouble, retry_seconds, self.extras.seconds_until_due(extras))
+        extra_seconds = self.extras.seconds_until_due(extras)
+        due = self._due_seconds(gathered, trouble, retry_seconds, extra_seconds, trial_seconds)
         return seen.gateway, due, self._poll_seconds(gathered, found)
+
+    async def _try(
+        self, body: Body, gathered: Gathered, trying: Portfolio, gateway: GatewayState | None
+    ) -> tuple[Standing, float | None]:
+        """Return how the candidate stands, and in how many seconds its time is over; note when that begins,
+        and how it ends.
+        """
+        canary, now = trying.resource.spec.rollout.canary, self.leaver.kuberay.now()
+        assert canary is not None
+        kept, known = kept_revisions(gathered), candidate_of(trying, tried_revisions(gathered))
+        table = routing_table(trying).revision
+        counts = self.tallies.note(trying, table, gateway)
+        evidence = Evidence(table, counts, gateway, known.since if known else None)
+        if evidence.since is None and evidence.is_held:
+            evidence = replace(evidence, since=now)
+            await self.applier.apply(body, begun(trying, kept, table, now))
+        found = standing(canary, evidence, now)
+        if found.has_ended:
+            await self.applier.apply(body, ended(trying, kept, evidence, found, now))
+        left = seconds_left(canary, evidence.since, now) if evidence.since else 0.0
+        return found, left if left > 0 else None
 
     def _look(self, gathered: Gathered) -> Observed:
         """Return what Serve said through KubeRay, and what keeps pods from running."""
@@ -288,8 +334,10 @@ class Reconciler:
         if operations := bounds_patch(wanted, gathered.ray_cluster):
             assert gathered.ray_cluster is not None
             await self.applier.patch(gathered.ray_cluster, operations)
-        if decision.accepted.status == "True" and decision.waiting is None:
+        is_approved = decision.accepted.status == "True" and decision.waiting is None
+        if is_approved:
             await self._keep(body, gathered, serving)
+        await self._forget_trials(gathered, inputs_digest(gathered.portfolio) if is_approved else None)
         await self.applier.prune(body, gathered.children, wanted.manifests)
 
     def _wanted(self, gathered: Gathered, decision: Decision, serving: Portfolio, retold: Retold) -> Desired:
@@ -299,6 +347,7 @@ class Reconciler:
             nonces=retried(nonces, serving, retold.again),
             applications=applications(gathered.service, observed(gathered.service, None)),
             past=None if decision.new_cluster else self._past(gathered, retold),
+            canary=canary_of(decision.trying),
         )
         wanted = desired(serving, circumstances)
         self.drains.note(serving.key, wanted.succession, retold.gateway, self.monotonic())
@@ -326,7 +375,9 @@ class Reconciler:
         assert serving is not None
         before = None if decision.new_cluster else gathered.service
         groups = json.dumps(group_digests(serving, before), sort_keys=True)
-        service = with_origin(manifest, inputs_digest(serving), self.base.installation)
+        sources = [each for each in (serving, decision.trying) if each is not None]
+        inputs = "-".join(inputs_digest(each) for each in sources)
+        service = with_origin(manifest, inputs, self.base.installation)
         service = with_notes(service, {GROUPS: groups})
         leaving = gathered.service is not None and gathered.service["metadata"].get("deletionTimestamp")
         if not leaving and not is_of_older_renderer(service, gathered.service):
@@ -339,6 +390,11 @@ class Reconciler:
         stored = await self.applier.apply(body, revision(serving, kept))
         others = [each for each in kept if each["metadata"]["name"] != stored["metadata"]["name"]]
         for old in outlived([stored, *others], serving.resource.spec.rollout.revision_history_limit + 1):
+            await self.applier.delete(old)
+
+    async def _forget_trials(self, gathered: Gathered, inputs: str | None) -> None:
+        """Forget what was tried of other inputs than these: it begins anew if it ever comes back."""
+        for old in forgotten(tried_revisions(gathered), inputs):
             await self.applier.delete(old)
 
     async def _ask_gateway(self, key: Key, secret: Key) -> GatewayState | None:

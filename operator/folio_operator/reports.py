@@ -40,6 +40,10 @@ class Report:
     """Revision that every gateway replica runs on."""
     plan: Plan | None = None
     """What waits for approval."""
+    candidate: Manifest | None = None
+    """What a part of the traffic tries."""
+    rejected: Sequence[Manifest] = ()
+    """What was tried, and is not tried again."""
     gpus: Gpus = field(default_factory=Gpus)
 
     def finding(self, kind: str) -> Finding | None:
@@ -65,6 +69,8 @@ def portfolio_status(report: Report, body: Body, now: datetime) -> Manifest:
         "observedGeneration": generation,
         "url": f"http://{report.key.name}.{report.key.namespace}.svc:8000/v1",
         "active": _active(report, before.get("active"), now),
+        "candidate": report.candidate,
+        "rejected": list(report.rejected),
         "plan": _plan(report.plan),
         "gpus": _gpus(report.gpus, before.get("gpus")),
         "modelsReady": f"{answering}/{len(report.models)}" if report.models else None,

@@ -69,13 +69,18 @@ def looked(portfolio: Portfolio, credentials: tuple[Subject, ...]) -> Looked:
 
 
 def telling(gateway: GatewayState | None) -> GatewayState | None:
-    """Return what a gateway said, without what every query changes and no condition tells: how much is used
-    of a budget that is not spent.
+    """Return what a gateway said, without what every query changes and nothing follows from: how much is used
+    of a budget that is not spent, and how a revision fares that is on no trial.
     """
     if gateway is None:
         return None
     replicas = [
-        each.model_copy(update={"budgets": tuple(map(_without_figure, each.budgets))})
+        each.model_copy(
+            update={
+                "budgets": tuple(map(_without_figure, each.budgets)),
+                "trials": tuple(trial for trial in each.trials if trial.revision == each.candidate),
+            }
+        )
         for each in gateway.replicas
     ]
     return gateway.model_copy(update={"replicas": tuple(replicas)})

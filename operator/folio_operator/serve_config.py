@@ -42,6 +42,7 @@ class Rendering:
     site: Site
     table: Table
     candidate: Table | None = None
+    canary_percent: int = 0
     nonces: Mapping[str, str] = field(default_factory=dict)
     """Per model; a new one makes Serve try an application again that it gave up on."""
     starting: Collection[str] = ()
@@ -82,7 +83,9 @@ def pool_marker(pool: str) -> str:
 
 
 def _gateway(portfolio: Portfolio, rendering: Rendering) -> dict[str, Any]:
-    config = GatewayConfig(active=rendering.table, candidate=rendering.candidate)
+    config = GatewayConfig(
+        active=rendering.table, candidate=rendering.candidate, canary_percent=rendering.canary_percent
+    )
     return {
         "name": GATEWAY,
         "route_prefix": "/",

@@ -28,7 +28,18 @@ from folio_operator.reports import (
 from folio_operator.store import Store
 
 WRITTEN: Mapping[Kind, tuple[str, ...]] = {
-    PORTFOLIO: ("observedGeneration", "url", "active", "plan", "gpus", "modelsReady", "conditions", "models"),
+    PORTFOLIO: (
+        "observedGeneration",
+        "url",
+        "active",
+        "candidate",
+        "rejected",
+        "plan",
+        "gpus",
+        "modelsReady",
+        "conditions",
+        "models",
+    ),
     POLICY: ("observedGeneration", "conditions", "portfolios"),
     MODEL: ("observedGeneration", "conditions", "portfolios"),
 }

@@ -50,6 +50,8 @@ class Request:
     request_id: str
     started: float
     tenant: str = ""
+    by_name: bool = False
+    """Whether the client chose the table."""
 
     def headers(self, intent: str) -> tuple[Header, ...]:
         return (
@@ -78,6 +80,16 @@ class Answering:
 
     async def answer(self, request: Request, send: Send) -> None:
         """Answer one request, in full."""
+        try:
+            await self._answer(request, send)
+        except Trouble:
+            raise
+        except Exception:
+            if not request.by_name:
+                self._ledger.trials.note_crash(request.policy.table.revision)
+            raise
+
+    async def _answer(self, request: Request, send: Send) -> None:
         route, paid = await self._route(request)
         query = request.query
         headers = request.headers(route.intent or "default")
@@ -276,4 +288,5 @@ def _occasion(request: Request, found: Route | Consult) -> Occasion:
         data_classes=found.data_classes,
         started=request.started,
         tenant=request.tenant,
+        by_name=request.by_name,
     )

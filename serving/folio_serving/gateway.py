@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from folio_serving.answering import Answering, Request
+from folio_serving.canary import stickiness
 from folio_serving.door import Door
 from folio_serving.errors import Trouble
 from folio_serving.fleet import Fleet
@@ -136,10 +137,16 @@ class Gateway:
         started = time.monotonic()
         headers = exchange.headers
         check_post(exchange.method, headers)
-        policy = self._keeper.policy(headers.get("x-folio-revision"))
+        asked = headers.get("x-folio-revision")
+        policy = self._keeper.policy(asked)
         body = parse_body(await read_body(exchange.receive, headers))
         query = parse_query(PATHS[exchange.path], body, headers)
-        request = Request(exchange.path, query, policy, exchange.request_id, started, exchange.tenant)
+        if asked is None and query.kind != "embeddings":  # an index would mix the vectors of two tables
+            policy = self._keeper.drawn(lambda: stickiness(body, exchange.tenant, exchange.request_id))
+        by_name = asked is not None
+        request = Request(
+            exchange.path, query, policy, exchange.request_id, started, exchange.tenant, by_name
+        )
         answer = self._answering.answer(request, exchange.send)
         if self.server_cancels and _NO_CANCEL not in headers:
             await answer

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from folio_api.table import Auth, GatewayConfig, Table
+from folio_serving.canary import is_drawn
 from folio_serving.errors import Trouble
 from folio_serving.fleet import Fleet
 from folio_serving.policy import Learned, Policy, TableError, check, learn
@@ -27,11 +28,18 @@ class Keeper:
         self._edits = asyncio.Lock()
         self.active: Policy | None = None
         self.candidate: Policy | None = None
+        self._canary_percent = 0
         self.rejected: str | None = None
+        self.rejected_revision: str | None = None
 
     @property
     def revision(self) -> bytes:
         return self.active.revision if self.active is not None else b"none"
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Return the revisions of the tables in use."""
+        return tuple(one.table.revision for one in (self.active, self.candidate) if one is not None)
 
     @property
     def auth(self) -> Auth | None:
@@ -47,26 +55,40 @@ class Keeper:
             return active
         if candidate is not None and wanted == candidate.table.revision:
             return candidate
-        held = [one.table.revision for one in (active, candidate) if one is not None]
         raise Trouble(
             "Malformed",
-            f"this gateway holds revision {' and '.join(held)}, not {wanted[:64]}",
+            f"this gateway holds revision {' and '.join(self.held)}, not {wanted[:64]}",
             "x-folio-revision",
         )
 
+    def drawn(self, key: Callable[[], bytes]) -> Policy:
+        """Return the table for a client that asked for none: the candidate's for its part of all keys."""
+        candidate, percent = self.candidate, self._canary_percent
+        if candidate is not None and percent and is_drawn(candidate.revision, key(), percent):
+            return candidate
+        return self.policy(None)
+
     async def apply(self, config: Mapping[str, Any]) -> None:
-        """Take a new configuration. A bad one changes nothing and is reported; Serve must not restart us for
-        it.
+        """Take a new configuration. A bad active table changes nothing, a bad candidate is left out; either
+        is reported, and Serve must not restart us for it.
         """
         async with self._edits:
-            try:
-                parsed = GatewayConfig.model_validate(config)
-                await self._use(parsed)
-            except (ValidationError, TableError) as error:
-                self.rejected = _why(error)
-                log.warning("the new table is not taken: %s", self.rejected)
-            else:
-                self.rejected = None
+            bad, why = "active", await self._refused(config)
+            if why is not None and config.get("candidate") is not None:
+                without = await self._refused({**config, "candidate": None, "canary_percent": 0})
+                bad = bad if without is not None else "candidate"
+            self.rejected = why
+            self.rejected_revision = _revision(config.get(bad)) if why is not None else None
+
+    async def _refused(self, config: Mapping[str, Any]) -> str | None:
+        """Take the configuration, or return why not."""
+        try:
+            await self._use(GatewayConfig.model_validate(config))
+        except (ValidationError, TableError) as error:
+            why = _why(error)
+            log.warning("the new table is not taken: %s", why)
+            return why
+        return None
 
     async def _use(self, config: GatewayConfig) -> None:
         tables = [table for table in (config.active, config.candidate) if table is not None]
@@ -79,6 +101,7 @@ class Keeper:
             for table, learnt in zip(tables, learned, strict=True)
         ]
         self.active, self.candidate = policies[0], policies[1] if len(policies) > 1 else None
+        self._canary_percent = config.canary_percent
 
     async def _learned(self, table: Table) -> Learned:
         """Return what the table needs; what is known from a table with the same examples is not learned
@@ -90,6 +113,12 @@ class Keeper:
                 return policy.learned
         known = [policy.learned for policy in policies]
         return await asyncio.get_running_loop().run_in_executor(None, learn, table, known)
+
+
+def _revision(table: Any) -> str | None:
+    """Return the revision of a table that nobody could read."""
+    revision = table.get("revision") if isinstance(table, Mapping) else None
+    return revision if isinstance(revision, str) else None
 
 
 def _why(error: ValidationError | TableError) -> str:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import orjson
 
 from folio_api.table import Model
+from folio_serving.canary import Trials
 from folio_serving.conversation import Attempt, Verdict
 from folio_serving.cost import Spent, spent, total
 from folio_serving.metrics import Metrics
@@ -123,6 +124,8 @@ class Occasion:
     started: float
     tenant: str
     """Empty where nobody is asked for a key."""
+    by_name: bool = False
+    """Whether the client chose the revision: then it is no sample of the traffic."""
 
 
 class Ledger:
@@ -131,12 +134,15 @@ class Ledger:
     def __init__(self, metrics: Metrics, log: RequestLog) -> None:
         self._metrics = metrics
         self._log = log
+        self.trials = Trials()
 
     def book(self, account: Account, occasion: Occasion, models: Mapping[str, Model], status: int) -> None:
         now = time.monotonic()
         metrics, verdict = self._metrics, account.verdict
         model = verdict.model or "none"
         metrics.requests[occasion.path, str(status)].inc()
+        if not occasion.by_name:
+            self.trials.note(occasion.revision, verdict, status)
         metrics.routes[model, account.reason].inc()
         metrics.intents[occasion.intent, occasion.source].inc()
         metrics.duration[occasion.operation, model].observe(now - occasion.started)

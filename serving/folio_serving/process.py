@@ -26,12 +26,14 @@ class GatewayProcess:
         self.health = Health()
         self.keeper = Keeper(fleet)
         self.leases = Leases(replica, counter)
-        self.reporter = Reporter(replica, self.keeper, fleet, self.health, self.leases)
         metrics = Metrics()
+        ledger = Ledger(metrics, log)
+        self._trials = ledger.trials
+        self.reporter = Reporter(replica, self.keeper, fleet, self.health, self.leases, trials=self._trials)
         metrics.gauges(self.reporter.gauges)
         metrics.gauges(self.leases.metrics)
         fleet.observe(self.health.heard)
-        self.answering = Answering(fleet, Ledger(metrics, log), self.leases)
+        self.answering = Answering(fleet, ledger, self.leases)
         self.door = Door(fleet.secrets, metrics.jwks_fetched)
         self.app = Gateway(self.keeper, fleet, metrics, self.answering, self.reporter, door=self.door)
 
@@ -41,3 +43,4 @@ class GatewayProcess:
         self.health.use(self.keeper.active, self.keeper.candidate)
         if self.keeper.active is not None:
             self.leases.use(self.keeper.active.table.budgets)
+        self._trials.hold(self.keeper.held)

@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from pydantic import ValidationError
 
 from folio_api.table import GatewayState, ReplicaState
+from folio_serving.canary import Trials
 from folio_serving.fleet import Fleet
 from folio_serving.health import Health
 from folio_serving.http1 import ConnectError, LostError, connect
@@ -24,12 +25,15 @@ PEER_SECONDS = 2.0
 class Reporter:
     """Answers for one replica, and asks the others."""
 
-    def __init__(self, replica: str, keeper: Keeper, fleet: Fleet, health: Health, leases: Leases) -> None:
+    def __init__(
+        self, replica: str, keeper: Keeper, fleet: Fleet, health: Health, leases: Leases, *, trials: Trials
+    ) -> None:
         self._replica = replica
         self._keeper = keeper
         self._fleet = fleet
         self._health = health
         self._leases = leases
+        self._trials = trials
 
     def ready(self) -> bool:
         """Whether some rung of the default ladder answers now."""
@@ -46,9 +50,11 @@ class Reporter:
             candidate=candidate.table.revision if candidate is not None else None,
             candidate_models=self._health.states(candidate) if candidate is not None else (),
             rejected=self._keeper.rejected,
+            rejected_revision=self._keeper.rejected_revision,
             models=self._health.states(active) if active is not None else (),
             budgets=self._leases.states(),
             waiting_seconds=self._health.waiting_seconds(),
+            trials=self._trials.told(),
         )
 
     async def state(self, *, own: bool) -> bytes:

@@ -16,11 +16,13 @@ from folio_api.portfolio import ModelPortfolio
 from folio_cli import inputs
 from folio_cli.cluster import reading
 from folio_cli.exits import UsageProblem
+from folio_operator.canary import with_trial
 from folio_operator.cluster import Body
 from folio_operator.decide import planned
 from folio_operator.desired import desired
 from folio_operator.plan import PLANNED, Plan, plan
 from folio_operator.revisions import newest, restored
+from folio_operator.trials import candidates, served
 from folio_operator.world import Portfolio
 
 R = TypeVar("R", bound=Resource)
@@ -42,10 +44,12 @@ def plan_against(held: reading.Held, loaded: Loaded, name: str | None) -> Plan:
     chosen = name or (written[0] if len(written) == 1 else None)
     accepted = inputs.checked(inputs.given(together, chosen), with_secrets=False, for_cluster=True)
     body, service = held.portfolio(accepted.key.name), held.service(accepted.key.name)
-    last = restored(accepted, newest(held.revisions_of(body))) if body is not None else None
+    kept = held.revisions_of(body) if body is not None else ()
+    last = restored(accepted, newest(served(kept)))
     if last is None or service is None:
         return plan(desired(accepted, PLANNED), None)
-    return planned(_annotated(accepted, body), last, service)
+    wanted = _annotated(accepted, body)
+    return with_trial(planned(wanted, last, service), wanted, last, candidates(kept))
 
 
 def _written_namespace(loaded: Loaded) -> str | None:

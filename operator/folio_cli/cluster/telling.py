@@ -11,7 +11,18 @@ from folio_cli.cluster.reading import Held
 from folio_cli.exits import Problem, UsageProblem
 from folio_operator.cluster import Body, key_of
 
-SHOWN = ("observedGeneration", "url", "active", "plan", "gpus", "modelsReady", "conditions", "models")
+SHOWN = (
+    "observedGeneration",
+    "url",
+    "active",
+    "candidate",
+    "rejected",
+    "plan",
+    "gpus",
+    "modelsReady",
+    "conditions",
+    "models",
+)
 
 
 def chosen(held: Held, name: str | None) -> Body:
@@ -48,6 +59,8 @@ def lines(portfolio: Body) -> Iterator[str]:
         yield "the operator has not looked at the newest edit yet"
     if "gpus" in status:
         yield f"GPUs: {status['gpus']['allocated']} of {status['gpus']['requested']} requested are allocated"
+    if "candidate" in status:
+        yield f"canary: {status['candidate'].get('message', '')}"
     if "plan" in status:
         plan = status["plan"]
         yield f"waits for approval of plan {plan['id']}: {plan.get('message', '')}"

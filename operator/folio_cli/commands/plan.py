@@ -13,6 +13,7 @@ from folio_cli.local.applied import load_applied
 from folio_cli.local.state import StateDir
 from folio_operator import plan as plans
 from folio_operator import site
+from folio_operator.canary import with_trial
 from folio_operator.desired import Circumstances, Desired, desired
 
 LOCAL = Circumstances(site=site.local(site.HTTP_PORT))
@@ -62,15 +63,12 @@ def _of_this_machine(
 ) -> plans.Plan:
     given = inputs.read(file, portfolio)
     accepted = inputs.checked(given, with_secrets=False)
-    running = None if against else _applied(StateDir.of(given.name, state_dir))
-    before = _files(against, given.name) if against else running
-    here = LOCAL if running else plans.PLANNED
-    return plans.plan(desired(accepted, here), before)
-
-
-def _files(against: list[Path], name: str) -> Desired:
-    given = inputs.read(against, name)
-    return desired(inputs.checked(given, with_secrets=False), plans.PLANNED)
+    if against:
+        before = inputs.checked(inputs.read(against, given.name), with_secrets=False)
+        found = plans.plan(desired(accepted, plans.PLANNED), desired(before, plans.PLANNED))
+        return with_trial(found, accepted, before)
+    running = _applied(StateDir.of(given.name, state_dir))
+    return plans.plan(desired(accepted, LOCAL if running else plans.PLANNED), running)
 
 
 def _applied(state: StateDir) -> Desired | None:

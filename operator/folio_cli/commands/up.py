@@ -150,7 +150,7 @@ def _start(wanted: Wanted) -> int:
             deployment.start()
             applications.save(wanted.state, applied)
             show_lines.say(f"the gateway answers on {running.url}/v1")
-            _warn_of_missing_files(wanted, show_lines)
+            _tell_what_is_different_here(wanted, show_lines)
             status = until_settled(Scene(deployment, running), show_lines)
         except BaseException:
             _stop_what_started(wanted.state)
@@ -181,9 +181,11 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _warn_of_missing_files(wanted: Wanted, lines: Progress) -> None:
+def _tell_what_is_different_here(wanted: Wanted, lines: Progress) -> None:
     for line in materials.missing_files(wanted.portfolio, wanted.volumes):
         lines.say(f"{line}: this model will fail, the others serve")
+    if wanted.portfolio.resource.spec.rollout.canary is not None:
+        lines.say("rollout.canary: on one machine every edit goes live at once, for all of the traffic")
 
 
 def _edit(wanted: Wanted, running: Running) -> int:
@@ -207,7 +209,7 @@ def _edit(wanted: Wanted, running: Running) -> int:
     deployment = Deployment(eyes, wanted.state, applied, running.ports.http)
     deployment.apply()
     with progress(show.console(), quiet=wanted.quiet) as lines:
-        _warn_of_missing_files(wanted, lines)
+        _tell_what_is_different_here(wanted, lines)
         scene = Scene(deployment, running, is_new=False)
         status = until_settled(scene, lines)
         until_drained(scene, lines)

@@ -20,7 +20,7 @@ INPUTS = ("Image", "Audio")
 
 
 def portfolio_fields(portfolio: Portfolio) -> Iterator[Failure]:
-    """Capture, audit, gates, canaries and redaction are not built yet."""
+    """Capture, audit, gates and redaction are not built yet."""
     spec = portfolio.resource.spec
     for field, present, fix in _portfolio_features(spec):
         if present:
@@ -66,7 +66,6 @@ def _portfolio_features(spec: ModelPortfolioSpec) -> Iterable[tuple[str, object,
             rollout.gates,
             "gates are not built yet: remove them, and evaluate before you apply",
         ),
-        ("rollout.canary", rollout.canary, "canaries are not built yet: remove canary"),
     )
 
 

@@ -116,6 +116,31 @@ async def test_status_names_the_plan_that_waits(settled: Shell):
     assert any(line.startswith("waits for approval of plan ") for line in telling.lines(desk))
 
 
+async def test_a_plan_names_the_canary_and_compares_with_what_serves_and_not_with_what_is_tried(
+    settled: Shell,
+):
+    tried = {PORTFOLIO: {"rollout.canary": {"percent": 10, "duration": "30m"}}}
+    edit = {**tried, POLICY: {"limits.deadline": "20s"}}
+    settled.write(tried)
+    await settled.pass_over()
+    settled.everything_runs()
+    await settled.pass_over()
+    assert [each.message for each in (await planned(settled, edited(tried))).changes] == []
+    before = await planned(settled, edited(edit))
+    assert [each.message for each in before.changes if each.subject == "canary"] == [
+        "10 % of the traffic tries it for 30m before it goes live (rollout.canary)"
+    ]
+    settled.write(edit)
+    await settled.pass_over()
+    tables = settled.tables()
+    settled.gateway_says(tables["active"]["revision"], tables["candidate"]["revision"])
+    await settled.pass_over()
+    assert await planned(settled, edited(edit)) == before
+    desk = telling.chosen(await held(settled), None)
+    assert any(each.startswith("canary: 10 % of the traffic tries revision") for each in telling.lines(desk))
+    assert telling.as_json(desk)["candidate"]["phase"] == "Canary"
+
+
 async def test_a_portfolio_that_is_not_there_is_a_problem(settled: Shell):
     with pytest.raises(Problem, match="has no ModelPortfolio other"):
         telling.chosen(await held(settled), "other")

@@ -46,7 +46,6 @@ BAD = [
     bad("NotSupported", "capture", "remove it", PORTFOLIO, "capture", {"sample": "0.1", **STORE}),
     bad("NotSupported", "audit", "remove it", PORTFOLIO, "audit", STORE),
     bad("NotSupported", "rollout.gates", "remove them", PORTFOLIO, "rollout.gates", [{"name": "regression"}]),
-    bad("NotSupported", "rollout.canary", "remove canary", PORTFOLIO, "rollout.canary", {"percent": 10, "duration": "5m"}),
     bad("NotSupported", "dataClasses[pii].whenNoneCleared", "write Refuse", PORTFOLIO, "dataClasses.0.whenNoneCleared", "Redact"),
     bad("NotSupported", "models[contracts].updateStrategy.type", "served by its base", PORTFOLIO, "models.1.updateStrategy", {"type": "BlueGreen"}),
     bad("NotSupported", "models[minilm].updateStrategy.type", "handbook reads through minilm", PORTFOLIO, "models.3.updateStrategy", {"type": "BlueGreen"}),

@@ -1,0 +1,144 @@
+"""When a candidate is promoted, rejected, or tried for longer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.operator.desk import POLICY, desk
+
+from folio_api.rollout import Canary
+from folio_api.table import GatewayState, ReplicaState, Trial
+from folio_operator import trials
+
+CANARY = Canary.model_validate(
+    {"percent": 10, "duration": "30m", "abortOn": {"maxErrorRate": "0.02", "maxEscalationRate": "0.4"}}
+)
+LENIENT = Canary.model_validate({"percent": 1, "duration": "30m"})
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+HALF_AN_HOUR = timedelta(minutes=30)
+NEVER = timedelta(days=365)
+
+
+def trial(requests: int, errors: int = 0, escalations: int = 0, revision: str = "new") -> Trial:
+    return Trial(revision=revision, requests=requests, errors=errors, escalations=escalations)
+
+
+def replica(name: str = "a", **fields: Any) -> ReplicaState:
+    return ReplicaState.model_validate({"replica": name, "revision": "old", "candidate": "new"} | fields)
+
+
+def evidence(counts: Trial, *replicas: ReplicaState, since: datetime | None = BEGAN) -> trials.Evidence:
+    return trials.Evidence("new", counts, GatewayState(replicas=replicas or (replica(),)), since)
+
+
+def stands(
+    found: trials.Evidence, after: timedelta = timedelta(), canary: Canary = CANARY
+) -> tuple[str, str]:
+    standing = trials.standing(canary, found, BEGAN + after)
+    return standing.phase, standing.reason
+
+
+def test_a_candidate_is_promoted_after_its_time_and_not_before() -> None:
+    good = evidence(trial(500))
+    assert stands(good, HALF_AN_HOUR - timedelta(seconds=1)) == ("Canary", "Trying")
+    assert stands(good, HALF_AN_HOUR) == ("Promoted", "CanaryPassed")
+
+
+def test_the_time_begins_when_every_replica_has_held_it() -> None:
+    assert stands(evidence(trial(500), since=None), NEVER) == ("Deploying", "Converging")
+
+
+@pytest.mark.parametrize(
+    "behind", [{"candidate": None}, {"revision": "", "candidate": None, "rejected": "gone"}]
+)
+def test_a_candidate_that_not_every_replica_holds_waits(behind: dict[str, Any]) -> None:
+    assert stands(evidence(trial(500), replica(), replica("b", **behind)), NEVER) == ("Canary", "Converging")
+
+
+def test_a_gateway_that_does_not_answer_decides_nothing() -> None:
+    silent = replace(evidence(trial(500)), gateway=None)
+    assert stands(silent, NEVER) == ("Canary", "Converging")
+
+
+def test_a_candidate_that_fails_more_than_it_may_is_rejected_at_once_with_the_figures() -> None:
+    assert stands(evidence(trial(100, errors=8))) == ("Rejected", "ErrorRate")
+    assert stands(evidence(trial(100, errors=8), since=None)) == ("Rejected", "ErrorRate")
+    assert stands(evidence(trial(100, escalations=60))) == ("Rejected", "EscalationRate")
+    found = trials.standing(CANARY, evidence(trial(100, errors=8)), BEGAN)
+    assert found.message == "8 of 100 requests failed (8.0%); maxErrorRate is 0.02"
+
+
+def test_a_handful_of_requests_condemns_nobody_and_promotes_nobody() -> None:
+    few = trials.LEAST_REQUESTS - 1
+    assert stands(evidence(trial(few, errors=few))) == ("Canary", "Trying")
+    assert stands(evidence(trial(few)), NEVER) == ("Canary", "TooLittleTraffic")
+    assert stands(evidence(trial(0)), NEVER) == ("Canary", "TooLittleTraffic")
+    assert stands(evidence(trial(few + 1)), NEVER) == ("Promoted", "CanaryPassed")
+
+
+def test_a_rate_above_its_limit_that_may_be_chance_is_tried_for_longer() -> None:
+    assert stands(evidence(trial(100, errors=3)), HALF_AN_HOUR) == ("Canary", "Undecided")
+    assert stands(evidence(trial(150, errors=3)), HALF_AN_HOUR) == ("Promoted", "CanaryPassed")
+    assert stands(evidence(trial(1000, errors=40)), HALF_AN_HOUR) == ("Rejected", "ErrorRate")
+
+
+def test_nothing_to_abort_on_only_waits() -> None:
+    bad = evidence(trial(100, errors=100))
+    assert stands(bad, canary=LENIENT) == ("Canary", "Trying")
+    assert stands(evidence(trial(0)), HALF_AN_HOUR, LENIENT) == ("Promoted", "CanaryPassed")
+
+
+def test_a_table_that_one_gateway_cannot_use_is_rejected_at_once() -> None:
+    refusing = replica("b", candidate=None, rejected="no such embedder", rejected_revision="new")
+    assert stands(evidence(trial(0), replica(), refusing)) == ("Rejected", "TableRejected")
+
+
+def test_what_a_replica_says_of_another_table_or_of_a_silent_peer_is_not_held_against_it() -> None:
+    former = replica("b", candidate=None, rejected="no such embedder", rejected_revision="former")
+    silent = replica("c", revision="", candidate=None, rejected="does not answer")
+    assert stands(evidence(trial(0), former, silent, since=None)) == ("Deploying", "Converging")
+
+
+def test_a_clock_that_went_back_only_makes_it_longer() -> None:
+    assert stands(evidence(trial(500)), -HALF_AN_HOUR) == ("Canary", "Trying")
+
+
+@given(of=st.integers(1, 5000), data=st.data())
+def test_the_lower_bound_is_below_the_share_and_rises_with_the_evidence(of: int, data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, of))
+    bound = trials.lower_bound(count, of)
+    assert 0 <= bound <= count / of + 1e-12
+    assert trials.lower_bound(10 * count, 10 * of) >= bound - 1e-12
+
+
+def test_the_lower_bound_is_wilsons() -> None:
+    assert trials.lower_bound(8, 100) == pytest.approx(0.033588, abs=1e-6)
+
+
+def told(**by_replica: Trial) -> GatewayState:
+    return GatewayState(replicas=tuple(replica(name, trials=(one,)) for name, one in by_replica.items()))
+
+
+def test_what_replicas_told_before_they_went_still_counts() -> None:
+    tallies, portfolio = trials.Tallies(), desk()
+    tallies.note(portfolio, "new", told(a=trial(50, errors=4), b=trial(40)))
+    found = tallies.note(portfolio, "new", told(b=trial(45), c=trial(1)))
+    assert found == trial(96, errors=4)
+    assert tallies.note(portfolio, "new", None) == found
+
+
+def test_what_the_active_revision_does_is_not_counted() -> None:
+    assert trials.Tallies().note(desk(), "new", told(a=trial(9, errors=9, revision="old"))) == trial(0)
+
+
+def test_a_candidate_whose_table_changed_keeps_its_counts_and_another_candidate_has_none() -> None:
+    tallies, portfolio = trials.Tallies(), desk()
+    tallies.note(portfolio, "new", told(a=trial(50)))
+    assert tallies.note(portfolio, "newer", told(a=trial(5, revision="newer"))).requests == 55
+    other = desk({POLICY: {"limits.deadline": "21s"}})
+    assert tallies.note(other, "other", told(a=trial(2, revision="other"))).requests == 2
