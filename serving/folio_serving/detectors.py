@@ -20,13 +20,35 @@ from folio_serving.names import holds_person_name
 
 Detector = Callable[[str], bool]
 
-_DIGIT_RUN = re.compile(r"(?<![\w.,])\d++(?:[ -]\d++)*+(?![\w@])")
+_CARD = r"(?<!\w)(?<!\d[.,])(?=(?:[346]|5(?={gap}[1-5])|2(?={gap}[2-7]))"
+"""Where a card number may begin: at a group whose first digits are an issuer's."""
+_CARD_RUNS = (
+    (
+        re.compile(_CARD.format(gap=r"[\s-]{0,3}") + r"(?:[\s-]{0,3}+\d){12})"),
+        re.compile(r"\d++(?:[\s-]{1,3}+\d++){0,18}+"),
+    ),
+    (re.compile(_CARD.format(gap="") + r"\d{1,6}(?:\.\d{2,7}){2})"), re.compile(r"\d++(?:\.\d{2,7}+){2,8}+")),
+)
+"""Groups apart by blanks, line breaks or hyphens, or by points: where they begin, and how far they go. A
+fraction is no group, and dates or addresses beside each other are not one number.
+"""
+_GROUP = re.compile(r"\d++(?![A-Za-z_@])")
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]++@[\w-]++(?:\.[\w-]++)+")
-_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])")
+_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[\s.-]{0,3}[A-Za-z0-9])")
+_IBAN_SPAN = 80
+"""Characters that the longest number takes with gaps between its groups."""
+_GAPS = re.compile(r"[\s.-]+")
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{3,39}(?![\w:])")
 _PHONE_RUN = re.compile(r"(?<![\w.,+])(?:\+|\(\+?|00(?=[1-9]))?\d++(?:[ ./()-]{1,3}\d++)*+(?![\w@])")
+_PHONE_APART = re.compile(
+    r"(?<![\w.,+])(?:\+|\(\+|00(?=[1-9])|\(?0(?=\d\d))\d++(?:[\s./()-]{1,3}\d++){1,6}+(?![\w@])"
+)
+"""Tabs and line breaks between groups are many in a table: only what begins as a phone number does."""
 _NANP = re.compile(r"(?:\+?1[ .-]?)?\(?[2-9]\d\d\)?[ .-]{1,2}[2-9]\d\d[ .-]\d{4}")
+_NANP_APART = re.compile(
+    r"(?<![\w.,+])(?:\+?1[\s.-]{1,3})?\(?[2-9]\d\d\)?[\s.-]{1,3}[2-9]\d\d[\s.-]{1,3}\d{4}(?![\w@])"
+)
 _SSN = re.compile(r"(?<![\d-])(\d{3})([ -])(\d{2})\2(\d{4})(?![\d-])")
 _SSN_NAMED = re.compile(r"(?i)\b(?:ssn|social security)\b[^\d\n]{0,24}(\d{3})[ -]?(\d{2})[ -]?(\d{4})\b")
 _NHS = re.compile(r"(?<![\d-])\d{3}([ -]?)\d{3}\1\d{4}(?![\d-])")
@@ -52,7 +74,10 @@ _SECRET = re.compile(
     r"|\beyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\."
 )
 _CARD_LENGTHS = range(13, 20)
-_CARD_START = re.compile(r"4|5[1-5]|2[2-7]|3[0-9]|6")
+MOST_CANDIDATES = 1000
+"""A text with more that have an identifier's shape and fail its checksum is taken to hold one: by chance it
+would, and each check takes time.
+"""
 _DASHES = str.maketrans({0x2010: "-", 0x2011: "-", 0x2012: "-", 0x2013: "-", 0x2014: "-", 0x2212: "-"})
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef]"
@@ -82,22 +107,23 @@ def _plain(text: str) -> str:
     return _DIGIT.sub(lambda digit: str(int(digit.group())), plain)
 
 
+def _one_passes(candidates: Iterable[str], check: Detector) -> bool:
+    return any(count >= MOST_CANDIDATES or check(one) for count, one in enumerate(candidates))
+
+
 def _credit_card(text: str) -> bool:
-    return any(
-        _CARD_START.match(digits) and is_luhn(digits)
-        for run in _DIGIT_RUN.finditer(text)
-        for digits in _windows(re.split("[ -]", run.group()))
-    )
+    return any(_one_passes(_card_numbers(text, *run), is_luhn) for run in _CARD_RUNS)
 
 
-def _windows(groups: list[str]) -> Iterator[str]:
+def _card_numbers(text: str, begins: re.Pattern[str], run: re.Pattern[str]) -> Iterator[str]:
     """Yield the joined neighbouring groups of a card number's length: other numbers may stand beside it."""
-    for start in range(len(groups)):
+    for start in begins.finditer(text):
         digits = ""
-        for group in groups[start : start + _CARD_LENGTHS.stop]:
-            if len(digits) + len(group) >= _CARD_LENGTHS.stop:
+        found = run.match(text, start.start())
+        for group in _GROUP.finditer(text, *found.span()) if found else ():
+            digits += group.group()
+            if len(digits) >= _CARD_LENGTHS.stop:
                 break
-            digits += group
             if len(digits) in _CARD_LENGTHS:
                 yield digits
 
@@ -124,20 +150,20 @@ def _exists(year: int, month: int, day: int) -> bool:
 
 
 def _iban(text: str) -> bool:
-    return any(
-        is_iban_country(start.group()[:2]) and is_iban(_solid(text[start.start() : start.start() + 46]))
-        for start in _IBAN_START.finditer(text)
-    )
-
-
-def _solid(text: str) -> str:
-    return text.replace(" ", "").replace("-", "").upper()
+    starts = (start.start() for start in _IBAN_START.finditer(text) if is_iban_country(start.group()[:2]))
+    spans = (_GAPS.sub("", text[start : start + _IBAN_SPAN]).upper() for start in starts)
+    return _one_passes(spans, is_iban)
 
 
 def _ip_address(text: str) -> bool:
     return any(_is_address(match.group()) for match in _IPV4.finditer(text)) or any(
-        _is_address(match.group()) for match in _IPV6.finditer(text) if match.group().count(":") >= 2
+        _is_address(match.group()) for match in _IPV6.finditer(text) if _has_eight_parts(match.group())
     )
+
+
+def _has_eight_parts(text: str) -> bool:
+    """Tell an address from a time of day before it is read, which takes longer."""
+    return "::" in text or text.count(":") == 7
 
 
 def _is_address(text: str) -> bool:
@@ -158,7 +184,8 @@ def _passport(text: str) -> bool:
 
 
 def _phone(text: str) -> bool:
-    return any(_is_phone(match.group()) for match in _PHONE_RUN.finditer(text))
+    runs = (match.group() for pattern in (_PHONE_RUN, _PHONE_APART) for match in pattern.finditer(text))
+    return _NANP_APART.search(text) is not None or any(_is_phone(run) for run in runs)
 
 
 def _is_phone(run: str) -> bool:

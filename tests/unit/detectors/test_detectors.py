@@ -11,6 +11,16 @@ FOUND = {
         "ref 12 4111-1111-1111-1111",
         "378282246310005",
         "card:5500005555555559.",
+        "4111.1111.1111.1111",
+        "no.4111.1111.1111.1111.",
+        "4111\t1111\t1111\t1111",
+        "4111  1111  1111  1111",
+        "4111 1111\n1111 1111",
+        "4111\r\n1111\r\n1111\r\n1111",
+        "3782.822463.10005",
+        "7 4111\t1111\t1111\t1111 12/27 123",
+        "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        "5 5\n0000 5555\t55 5559",
         "４１１１ １１１１ １１１１ １１１１",  # noqa: RUF001 - wide digits are digits
         "4111\u00a01111\u00a01111\u00a01111",
         "\u202a4111\u202c 1111\u2063 11\ufe0f11 1111",
@@ -28,6 +38,10 @@ FOUND = {
         "GB82WEST12345698765432",
         "iban gb82 west 1234 5698 7654 32",
         "from NL91ABNA0417164300, thanks",
+        "DE89.3704.0044.0532.0130.00",
+        "DE89\t3704\t0044\t0532\t0130\t00",
+        "DE89  3704  0044  0532  0130  00",
+        "GB82 WEST\r\n1234 5698\r\n7654 32",
     ],
     "IPAddress": ["at 192.168.0.1.", "2001:db8::1"],
     "MedicalRecordNumber": ["MRN: 00482911", "medical record number is H-123456", "patient ID 55231"],
@@ -52,6 +66,15 @@ FOUND = {
         "0049 30 1234567",
         "555-234-5678",
         "+14155552671",
+        "+49\t30\t1234567",
+        "+49  30  1234567",
+        "0049\n30\n1234567",
+        "030\t1234567",
+        "(030)\n1234567",
+        "555\t234\t5678",
+        "(555)\n234.5678",
+        "+49.30.1234567",
+        "+49 30 1234567\n12345678901",
     ],
     "SecretKey": ["sk-abcdefghijklmnop1234", "AKIAIOSFODNN7EXAMPLE", "-----BEGIN RSA PRIVATE KEY-----"],
     "USSocialSecurityNumber": ["ssn 078-05-1120", "my social security number is 078051120"],
@@ -62,10 +85,22 @@ NOT_FOUND = {
         "0000 0000 0000 0000",
         "order 1234567890123",
         "8111 1111 1111 1114",
+        "0.4111111111111111",
+        "12.4111111111111111",
+        "41.11111111111111",
+        "45.33.32.156 45.33.32.157 45.33.32.158",
+        "22.11.2026 23.11.2026 24.11.2026",
+        "4111,1111,1111,1111",
+        "4111\n\n\n\n1111 1111 1111",
     ],
     "DateOfBirth": ["meeting 03/12/1984", "born in 1984", "born 45/45/1984"],
     "Email": ["a@b", "@home x@ y", "look @ this"],
-    "IBAN": ["DE89 3704 0044 0532 0130 01", "HE12 ABCD 1234 5678 9012", "DE89 3704"],
+    "IBAN": [
+        "DE89 3704 0044 0532 0130 01",
+        "DE89.3704\t0044\n0532 0130 01",
+        "HE12 ABCD 1234 5678 9012",
+        "DE89 3704",
+    ],
     "IPAddress": ["version 1.2.3", "999.1.1.1", "12:30:45", "at 10:20", "std::vector"],
     "MedicalRecordNumber": ["medical record of our firm", "record 12345678"],
     "NHSNumber": ["943 476 5918", "1111111111"],
@@ -77,7 +112,15 @@ NOT_FOUND = {
         "write a function in Python",
         "My name is unknown",
     ],
-    "PhoneNumber": ["2024-01-02", "2024 and 2025", "1,234,567", "12.05.2024", "3.14159265358", "01-02-2024"],
+    "PhoneNumber": [
+        "2024-01-02",
+        "2024 and 2025",
+        "1,234,567",
+        "12.05.2024",
+        "3.14159265358",
+        "01-02-2024",
+        "0\t1024\n2048\n1234",
+    ],
     "SecretKey": ["sk-learn", "eyJhbGci"],
     "USSocialSecurityNumber": ["000-12-3456", "666-12-3456", "912-34-5678", "123-45-67890"],
 }
@@ -142,6 +185,13 @@ UNITS = [
     "a-@",
     "0",
     "4",
+    "4_",
+    "4\t",
+    "41.",
+    "41_",
+    "+1\n",
+    "030\t",
+    "1::2_",
 ]
 SIZE = 6_000
 
@@ -165,3 +215,9 @@ def test_time_grows_with_the_text_not_with_its_square(name):
     seconds(SIZE // 10)
     small, large = min(seconds(SIZE // 10) for _ in range(3)), min(seconds(SIZE) for _ in range(2))
     assert large < 40 * small + 0.01
+
+
+@pytest.mark.parametrize(("name", "near_miss"), [("CreditCard", "4 "), ("IBAN", "DE12 ")])
+def test_a_text_of_nothing_but_near_misses_is_taken_to_hold_one(name, near_miss):
+    assert detected([name], [near_miss * 30]) == frozenset()
+    assert detected([name], [near_miss * 2000]) == {name}
