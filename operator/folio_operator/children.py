@@ -40,7 +40,8 @@ class Egress:
 class Installation:
     """What the chart decides for every portfolio."""
 
-    serving_image: str = "folio/serving:0.1.0"
+    serving_image: str = "folio/serving:0.1.0-vllm"
+    """As the chart has it by default: the release of this operator, with the engine for GPUs."""
     ray_version: str = "2.60.0"
     operator_namespace: str = "folio-system"
     kuberay_labels: Mapping[str, str] | None = None

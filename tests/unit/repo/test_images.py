@@ -5,12 +5,14 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
 from folio_operator import pods
+from folio_operator.children import Installation
 from folio_serving.engines.encoder.heads import DEFAULT_MINILM_DIR
 
 ROOT = Path(__file__).parents[3]
@@ -67,6 +69,13 @@ def test_chart_and_dockerfile_know_the_same_engines():
     assert case is not None
     known = set(re.findall(r"([a-z-]+)\)", case[1]))
     assert known == set(schema["properties"]["servingImage"]["properties"]["engine"]["enum"])
+
+
+def test_chart_code_and_package_agree_on_release_and_image():
+    values = yaml.safe_load((ROOT / "helm/folio/values.yaml").read_text())["servingImage"]
+    release = yaml.safe_load((ROOT / "helm/folio/Chart.yaml").read_text())["appVersion"]
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == release
+    assert Installation().serving_image == f"{values['repository']}:{release}-{values['engine']}"
 
 
 def test_examples_name_images_of_this_release():
