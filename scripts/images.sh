@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # images.sh operator|serving...: builds images with docker, or CLUSTER_DIR/image, or buildah. Where KUBECONFIG names a cluster
-# of kind or of CLUSTER_DIR, its nodes get them too. SERVING_ENGINE is the serving image's engine, IMAGE_REGISTRY what stands
-# before the names.
+# of kind or of CLUSTER_DIR, its nodes get them too. SERVING_ENGINE is the serving image's engine, or several; IMAGE_REGISTRY
+# what stands before the names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly ENGINE=${SERVING_ENGINE:-vllm-cpu} REGISTRY=${IMAGE_REGISTRY:+${IMAGE_REGISTRY%/}/}
+readonly ENGINES=${SERVING_ENGINE:-vllm-cpu} REGISTRY=${IMAGE_REGISTRY:+${IMAGE_REGISTRY%/}/}
 VERSION=$(sed -n 's/^appVersion: //p' helm/folio/Chart.yaml)
 REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
@@ -36,17 +36,21 @@ build() { # NAME:TAG DOCKERFILE OPTION...
     fi
 }
 
+image() { # operator|serving TAG BUILD_OPTION...
+    local name=${REGISTRY}folio/$1:$2 file=images/$1/Dockerfile began=$SECONDS
+    shift 2
+    build "$name" "$file" --build-arg "VERSION=$VERSION" --build-arg "REVISION=$REVISION" "$@"
+    printf 'images: %s in %d s\n' "$name" $((SECONDS - began))
+}
+
 for what; do
-    options=(--build-arg "VERSION=$VERSION" --build-arg "REVISION=$REVISION") tag=$VERSION
     case $what in
-        operator) ;;
+        operator) image operator "$VERSION" ;;
         serving)
-            tag=$VERSION-$ENGINE
-            options+=(--build-arg "ENGINE=$ENGINE" --build-arg "TORCH_INDEX=${TORCH_INDEX-}")
+            for engine in $ENGINES; do
+                image serving "$VERSION-$engine" --build-arg "ENGINE=$engine" --build-arg "TORCH_INDEX=${TORCH_INDEX-}"
+            done
             ;;
         *) die "'$what': say operator or serving" ;;
     esac
-    began=$SECONDS
-    build "${REGISTRY}folio/$what:$tag" "images/$what/Dockerfile" "${options[@]}"
-    printf 'images: %sfolio/%s:%s in %d s\n' "$REGISTRY" "$what" "$tag" $((SECONDS - began))
 done

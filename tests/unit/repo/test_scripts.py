@@ -135,3 +135,35 @@ def test_a_stale_generated_file_is_named_and_written(workshop):
     assert done.returncode == 1
     assert str(generated) in done.stderr
     assert generated.read_text() == "new\n"
+
+
+IMAGE = """#!/usr/bin/env bash
+echo "$1 $2 $3 $(printf '%s\\n' "$@" | grep ^ENGINE=)" >>"$CALLS"
+"""
+
+
+def images(workshop, *what, **settings):
+    workshop.program("image", IMAGE)
+    nowhere = workshop.program("docker", "#!/bin/sh\nexit 1\n")
+    path = f"{Path(nowhere).parent}:{os.environ['PATH']}"
+    return workshop.run("scripts/images.sh", *what, CLUSTER_DIR=str(workshop.folder), PATH=path, **settings)
+
+
+def test_every_engine_that_is_named_has_an_image_of_its_own(workshop):
+    done = images(workshop, "operator", "serving", SERVING_ENGINE="none vllm-cpu", IMAGE_REGISTRY="r.test/")
+    assert done.returncode == 0, done.stderr
+    assert workshop.calls == [
+        "--no-load r.test/folio/operator:0.1.0 images/operator/Dockerfile ",
+        "--no-load r.test/folio/serving:0.1.0-none images/serving/Dockerfile ENGINE=none",
+        "--no-load r.test/folio/serving:0.1.0-vllm-cpu images/serving/Dockerfile ENGINE=vllm-cpu",
+    ]
+
+
+def test_a_started_clusters_nodes_are_given_the_images(workshop):
+    assert images(workshop, "operator", KUBECONFIG="given").returncode == 0
+    assert workshop.calls == ["folio/operator:0.1.0 images/operator/Dockerfile . "]
+
+
+def test_an_image_that_is_none_is_named_with_the_choices(workshop):
+    done = images(workshop, "router")
+    assert (done.returncode, done.stderr) == (1, "images: 'router': say operator or serving\n")
