@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,8 +17,10 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 CHART = ROOT / "helm/folio"
+VERSION: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
 EXAMPLES = tuple(sorted((ROOT / "examples/install").glob("*/values.yaml")))
 EVERYTHING = (
     "replicas=2,podMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true"
@@ -44,6 +47,10 @@ class Helm:
     """The chart, rendered without a cluster: the same question has the same answer, and is asked once."""
 
     program: str
+
+    @property
+    def version(self) -> str:
+        return self.run("version", "--template", "{{.Version}}")
 
     def run(self, *arguments: str) -> str:
         return _run(self.program, *arguments)
@@ -85,9 +92,17 @@ def api() -> client.ApiClient:
 
 @pytest.fixture(scope="session")
 def restricted(api: client.ApiClient) -> Iterator[str]:
+    with restricted_namespace(api) as name:
+        yield name
+
+
+@contextmanager
+def restricted_namespace(api: client.ApiClient) -> Iterator[str]:
     """A namespace that refuses any pod which is not `restricted`."""
     core, name = client.CoreV1Api(api), f"folio-chart-{uuid.uuid4().hex[:8]}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     core.create_namespace({"metadata": {"name": name, "labels": labels}})
-    yield name
-    core.delete_namespace(name)
+    try:
+        yield name
+    finally:
+        core.delete_namespace(name)

@@ -34,7 +34,10 @@ def kinds(group_version: str) -> set[str]:
 
 def trouble() -> str:
     """Return what is wrong, or nothing."""
-    found = socket.getaddrinfo(os.environ["OPERATOR_HOST"], None, proto=socket.IPPROTO_TCP)
+    try:
+        found = socket.getaddrinfo(os.environ["OPERATOR_HOST"], None, proto=socket.IPPROTO_TCP)
+    except socket.gaierror as error:
+        return f"no replica is ready: {os.environ['OPERATOR_HOST']} has no address ({error}); see the operator's log"
     replicas = sorted({str(each[4][0]) for each in found})
     if len(replicas) < int(os.environ["OPERATOR_REPLICAS"]):
         return f"only {len(replicas)} of {os.environ['OPERATOR_REPLICAS']} replicas are ready"

@@ -50,12 +50,10 @@ app.kubernetes.io/component: operator
 {{ include "folio.image" (dict "root" . "image" .Values.servingImage "tag" $tag) }}
 {{- end -}}
 
-{{/* The two security contexts that the restricted Pod Security Standard asks for. */}}
+{{/* The two security contexts that the restricted Pod Security Standard asks for. The user is the image's, or one that
+     OpenShift chooses. */}}
 {{- define "folio.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
