@@ -37,7 +37,7 @@ def trouble() -> str:
     try:
         found = socket.getaddrinfo(os.environ["OPERATOR_HOST"], None, proto=socket.IPPROTO_TCP)
     except socket.gaierror as error:
-        return f"no replica is ready: {os.environ['OPERATOR_HOST']} has no address ({error}); see the operator's log"
+        return f"no replica is ready, see its log: {os.environ['OPERATOR_HOST']} has no address ({error})"
     replicas = sorted({str(each[4][0]) for each in found})
     if len(replicas) < int(os.environ["OPERATOR_REPLICAS"]):
         return f"only {len(replicas)} of {os.environ['OPERATOR_REPLICAS']} replicas are ready"
