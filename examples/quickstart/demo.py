@@ -60,7 +60,7 @@ def main() -> None:
             console.print("There is no response matrix, so no table: `make quickstart-matrix` makes it.\n")
         else:
             console.print(
-                agreement_sentence(lives, same_docs=found.about["docs"] == setup.docs_digest()), "\n"
+                agreement_sentence(lives, same_docs=found.about["docs"] == setup.handbook_digest()), "\n"
             )
             show_table(console, found)
         show_next_steps(console, url)

@@ -134,7 +134,7 @@ def about(folder: Path, items: Sequence[Item], revision: str) -> dict[str, objec
         "models": {
             name: _folder_digest(setup.MODELS / name) for name in ("triage", "desk-s", "desk-l", "general")
         },
-        "docs": setup.docs_digest(),
+        "docs": setup.handbook_digest(),
         "cpu_seconds": "user and system time of the model's processes over its turn, less what they take "
         "when idle, shared among the items by latency",
         "usd": "an example: pricePerHour of modelportfolio.yaml",

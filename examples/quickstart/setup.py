@@ -67,19 +67,24 @@ def _minilm(say: Say) -> None:
 
 def _handbook(say: Say) -> None:
     index, digest = MODELS / "handbook", docs_digest()
-    marker = WORK / DOCS_DIGEST
-    if index.is_dir() and marker.is_file() and marker.read_text() == digest:
+    if index.is_dir() and handbook_digest() == digest:
         return
     from folio_serving.retrieve.index import build_index  # noqa: PLC0415 - imports lancedb
 
     shutil.rmtree(index, ignore_errors=True)
     summary = build_index(DOCS, index, MODELS / "minilm")
-    marker.write_text(digest)
+    (WORK / DOCS_DIGEST).write_text(digest)
     say(f"indexed {summary.documents} documents of docs/ as the handbook, {summary.passages} passages")
 
 
+def handbook_digest() -> str:
+    """Return the digest of what the handbook was made of, whatever became of docs/ since."""
+    marker = WORK / DOCS_DIGEST
+    return marker.read_text() if marker.is_file() else ""
+
+
 def docs_digest() -> str:
-    """Return a digest of what the handbook is made of."""
+    """Return a digest of what the handbook would be made of now."""
     found = hashlib.sha256()
     for path in sorted(path for path in DOCS.rglob("*") if path.is_file()):
         found.update(str(path.relative_to(DOCS)).encode() + b"\0" + path.read_bytes())
