@@ -165,10 +165,11 @@ def parse_calibration(content: bytes, sha256: str) -> Calibration:
     """Return the calibration of an artifact's bytes, or raise CalibrationError naming what is wrong with
     them.
     """
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != sha256.lower():
+    if hashlib.sha256(content).hexdigest() != sha256.lower():
         raise CalibrationError(
-            f"artifact.sha256 is {sha256}, but the file's is {digest}: name that one, or restore the file"
+            # Not which one: who may write a policy could ask it of any file that a gateway can read.
+            f"artifact.sha256 is {sha256}, but the file has another one:"
+            " name what sha256sum says of it where it was made, or restore it"
         )
     try:
         return Calibration.of(Artifact.model_validate_json(content))

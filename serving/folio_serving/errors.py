@@ -21,7 +21,6 @@ Kind = Literal[
     "TooLong",
     "NotCleared",
     "OverBudget",
-    "OverQuota",
     "Deadline",
     "Timeout",
     "Waking",
@@ -59,7 +58,6 @@ SHAPES: dict[Kind, Shape] = {
     "TooLong": Shape(400, _INVALID, "context_length_exceeded"),
     "NotCleared": Shape(403, "permission_error", "NotCleared"),
     "OverBudget": Shape(402, "insufficient_quota", "OverBudget"),
-    "OverQuota": Shape(429, "rate_limit_error", "OverBudget", 1),
     "Deadline": Shape(504, "timeout_error", "Deadline"),
     "Timeout": Shape(504, "timeout_error", "Timeout"),
     "Waking": Shape(503, _UNAVAILABLE, "Waking", 5),
@@ -68,6 +66,9 @@ SHAPES: dict[Kind, Shape] = {
     "UpstreamError": Shape(503, _UNAVAILABLE, "UpstreamError", 2),
     "NotReady": Shape(503, _UNAVAILABLE, "NotReady", 2),
 }
+
+_TO_COME_AGAIN = Shape(429, "rate_limit_error", "OverBudget")
+"""A budget that is whole again at a known time: to clients a rate, and no lack of money."""
 
 
 class Trouble(Exception):  # noqa: N818 - the client's trouble, not ours
@@ -84,7 +85,8 @@ class Trouble(Exception):  # noqa: N818 - the client's trouble, not ours
 
     @property
     def shape(self) -> Shape:
-        return SHAPES[self.kind]
+        comes_again = self.kind == "OverBudget" and self.retry_after_seconds is not None
+        return _TO_COME_AGAIN if comes_again else SHAPES[self.kind]
 
     def body(self) -> bytes:
         return error_body(self.message, self.shape.type, self.shape.code, self.param)

@@ -137,7 +137,7 @@ class Purse:
             said = f"budget {budget.name}{of} cannot be counted now: its counter does not answer"
         if budget.unit == "usd":
             return Trouble("OverBudget", said)
-        return Trouble("OverQuota", said, retry_after_seconds=after)
+        return Trouble("OverBudget", said, retry_after_seconds=after)
 
 
 _UNITS = {"usd": "USD", "tokens": "tokens", "requests": "requests"}
