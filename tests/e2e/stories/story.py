@@ -42,6 +42,8 @@ class Story:
         """Delete the namespace, and wait until it is gone: the next story needs its memory."""
         core = client.CoreV1Api(self.namespace.api)
         core.delete_namespace(self.namespace.name)
+        # Ray's pods take all of their grace of 30 s; nobody is left whom they could still answer.
+        core.delete_collection_namespaced_pod(self.namespace.name, grace_period_seconds=1)
 
         def is_gone() -> bool:
             names = {each.metadata.name for each in core.list_namespace().items}
