@@ -82,7 +82,8 @@ class Answering:
         """Answer one request, in full."""
         try:
             await self._answer(request, send)
-        except Trouble:
+        except Trouble as trouble:
+            trouble.revision = request.policy.revision
             raise
         except Exception:
             if not request.by_name:

@@ -82,6 +82,8 @@ class Trouble(Exception):  # noqa: N818 - the client's trouble, not ours
         self.message = message
         self.param = param
         self.retry_after_seconds = retry_after_seconds or SHAPES[kind].retry_after_seconds
+        self.revision: bytes | None = None
+        """Whose refusal it is, where a table was asked."""
 
     @property
     def shape(self) -> Shape:

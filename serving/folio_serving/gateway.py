@@ -203,7 +203,8 @@ class Gateway:
         shape = trouble.shape
         known = path in PATHS or path == EXPLAIN_PATH
         self._metrics.requests[path if known else "other", str(shape.status)].inc()
-        headers = [*self._base(request_id), _JSON, (b"x-folio-reason", trouble.kind.encode())]
+        base = self._base(request_id, trouble.revision)
+        headers = [*base, _JSON, (b"x-folio-reason", trouble.kind.encode())]
         if trouble.retry_after_seconds is not None:
             headers.append((b"retry-after", str(trouble.retry_after_seconds).encode()))
         if shape.status == 405:
@@ -212,9 +213,9 @@ class Gateway:
             headers.append((b"www-authenticate", b"Bearer"))
         await send_whole(send, shape.status, trouble.body(), tuple(headers))
 
-    def _base(self, request_id: str) -> tuple[Header, ...]:
-        revision = self._keeper.revision
-        return ((b"x-folio-revision", revision), (b"x-folio-request-id", request_id.encode()))
+    def _base(self, request_id: str, revision: bytes | None = None) -> tuple[Header, ...]:
+        held = revision or self._keeper.revision
+        return ((b"x-folio-revision", held), (b"x-folio-request-id", request_id.encode()))
 
     def _new_id(self) -> str:
         return f"{self._id_prefix}{next(self._ids):x}"

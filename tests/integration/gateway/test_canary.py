@@ -120,7 +120,8 @@ async def test_a_request_that_crashes_is_a_failure_and_one_that_is_refused_is_no
     portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await apply(portfolio, 100)
-    assert (await portfolio.chat(model="ghost")).status_code == 404
+    refused = await portfolio.chat(model="ghost")
+    assert (refused.status_code, refused.headers["x-folio-revision"]) == (404, CANDIDATE.revision)
     assert (await trials(portfolio))[CANDIDATE.revision].requests == 0
 
     def broken(*_: object) -> Any:
