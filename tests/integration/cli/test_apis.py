@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
-
 import pytest
 
 from folio_cli.local import ports
@@ -35,61 +29,22 @@ APPLICATIONS = {
 STATE = {"replicas": [{"replica": "r1", "revision": "abc"}], "models": [{"name": "a", "state": "Ready"}]}
 
 
-class Played(BaseHTTPRequestHandler):
-    answers: ClassVar[dict[str, tuple[int, Any]]]
-    asked: ClassVar[list[tuple[str, str, dict[str, str]]]]
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self._answer()
-
-    def do_POST(self) -> None:
-        self.do_PUT()
-
-    def _answer(self) -> None:
-        self.asked.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
-        status, content = self.answers[f"{self.command} {self.path}"]
-        body = json.dumps(content).encode() if content is not None else b""
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-@pytest.fixture
-def played() -> Iterator[tuple[int, type[Played]]]:
-    handler = type("Handler", (Played,), {"answers": {}, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1], handler
-    server.shutdown()
-    server.server_close()
-
-
 def test_applications_are_read_with_the_message_that_tells_most(played):
-    port, handler = played
-    handler.answers["GET /api/serve/applications/"] = (200, APPLICATIONS)
+    played.answers["GET /api/serve/applications/"] = (200, APPLICATIONS)
 
-    found = ServeApi(port, "t0ken").applications()
+    found = ServeApi(played.port, "t0ken").applications()
 
     assert (found["gateway"].state, found["gateway"].replicas) == ("RUNNING", 1)
     assert last_line(found["model-a"].message) == "ValueError: no such path"
-    assert handler.asked[0][2]["authorization"] == "Bearer t0ken"
+    assert played.asked[0][2]["authorization"] == "Bearer t0ken"
 
 
 def test_a_refused_configuration_is_told_once_and_not_repeated(played):
-    port, handler = played
-    handler.answers["PUT /api/serve/applications/"] = (400, {"error": "no such option"})
+    played.answers["PUT /api/serve/applications/"] = (400, {"error": "no such option"})
 
     with pytest.raises(ServeError, match="no such option"):
-        ServeApi(port, "t").put({"applications": []})
-    assert len(handler.asked) == 1
+        ServeApi(played.port, "t").put({"applications": []})
+    assert len(played.asked) == 1
 
 
 def test_a_dashboard_that_is_not_there_is_one_sentence():
@@ -98,30 +53,27 @@ def test_a_dashboard_that_is_not_there_is_one_sentence():
 
 
 def test_the_gateway_s_state_is_asked_with_the_internal_token(played):
-    port, handler = played
-    handler.answers["GET /internal/state"] = (200, STATE)
+    played.answers["GET /internal/state"] = (200, STATE)
 
-    state = GatewayApi(f"http://127.0.0.1:{port}", "s3cret").state()
+    state = GatewayApi(played.url, "s3cret").state()
 
     assert state is not None
     assert state.replicas[0].revision == "abc"
-    assert handler.asked[0][2]["x-folio-token"] == "s3cret"
+    assert played.asked[0][2]["x-folio-token"] == "s3cret"
 
 
 @pytest.mark.parametrize("answer", [(404, {"error": {"message": "no"}}), (200, {"other": 1}), (502, None)])
 def test_a_gateway_that_says_anything_else_is_not_seen(played, answer):
-    port, handler = played
-    handler.answers["GET /internal/state"] = answer
+    played.answers["GET /internal/state"] = answer
 
-    assert GatewayApi(f"http://127.0.0.1:{port}").state() is None
+    assert GatewayApi(played.url).state() is None
 
 
 def test_an_error_of_the_gateway_is_its_own_message(played):
-    port, handler = played
-    handler.answers["POST /v1/folio/route"] = (404, {"error": {"message": "model ghost does not exist"}})
+    played.answers["POST /v1/folio/route"] = (404, {"error": {"message": "model ghost does not exist"}})
 
     with pytest.raises(GatewayError, match="model ghost does not exist") as caught:
-        GatewayApi(f"http://127.0.0.1:{port}").route({}, {})
+        GatewayApi(played.url).route({}, {})
     assert caught.value.status == 404
 
 
@@ -135,8 +87,8 @@ def test_ports_are_all_different_and_a_taken_one_is_named_with_its_owner(played)
     single = {chosen.http, chosen.gcs, chosen.dashboard, *chosen.others}
     assert len(single) == 3 + len(chosen.others)
 
-    with pytest.raises(ports.PortInUseError, match=rf"port {played[0]} is in use.*add --port"):
-        ports.choose(played[0])
+    with pytest.raises(ports.PortInUseError, match=rf"port {played.port} is in use.*add --port"):
+        ports.choose(played.port)
 
 
 def _closed_port() -> int:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
 
 import pytest
+from tests.integration.cli.conftest import Played
 
 from folio_cli.exits import UsageProblem
 from folio_cli.local import ports
@@ -18,32 +14,12 @@ from folio_cli.upstream import Upstream, insist_on_answer
 MODELS = {"object": "list", "data": [{"id": "folio"}, {"id": "folio/facts"}]}
 
 
-class Listing(BaseHTTPRequestHandler):
-    """Another portfolio's list of models, for who has its key."""
-
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        found = {"/v1/models": MODELS, "/other/models": ["folio"]}.get(self.path)
-        status = 404 if found is None else 200 if self.headers["authorization"] == "Bearer k3y" else 401
-        body = json.dumps(found).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
 @pytest.fixture
-def host() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listing)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+def host(played: Played) -> str:
+    """Another portfolio's list of models, for who has its key."""
+    played.key = "k3y"
+    played.answers = {"GET /v1/models": (200, MODELS), "GET /other/models": (200, ["folio"])}
+    return played.url
 
 
 def problem(upstream: Upstream) -> str:
@@ -53,10 +29,10 @@ def problem(upstream: Upstream) -> str:
     return f"{caught.value.title}; {fix}"
 
 
-def test_one_that_lists_the_model_is_taken(host: str):
+def test_one_that_lists_the_model_is_taken(host: str, played: Played):
     insist_on_answer(Upstream(f"{host}/v1/", key="k3y"))
 
-    assert Listing.asked[-1] == "/v1/models"
+    assert [path for _, path, _ in played.asked] == ["/v1/models"]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from tests.integration.gateway.identity import Provider
 from tests.integration.gateway.models import Models, Plays, serving
 
-from folio_api.table import Accept, GatewayConfig, Intent, Model, Price, Rung, Table
+from folio_api.table import Accept, Auth, GatewayConfig, Intent, Model, Price, Rung, Table
 from folio_serving.counter import OwnCounter
 from folio_serving.fleet import Fleet
 from folio_serving.ledger import RequestLog
@@ -124,6 +125,26 @@ async def running_portfolio(secrets: Secrets) -> AsyncIterator[Portfolio]:
 async def portfolio(secrets: Secrets) -> AsyncIterator[Portfolio]:
     async with running_portfolio(secrets) as running:
         yield running
+
+
+@pytest_asyncio.fixture
+async def provider() -> AsyncIterator[Provider]:
+    one = Provider()
+    async with serving(one) as one.port:
+        yield one
+
+
+async def guard(portfolio: Portfolio, auth: Auth) -> None:
+    """Let in who shows what `auth` asks for."""
+    await portfolio.apply(SMALL_LARGE.model_copy(update={"auth": auth}).with_revision())
+    portfolio.process.health.close()
+
+
+@pytest_asyncio.fixture
+async def guarded(portfolio: Portfolio, provider: Provider) -> AsyncIterator[Portfolio]:
+    await guard(portfolio, provider.auth())
+    yield portfolio
+    portfolio.process.door.close()
 
 
 __all__ = ["Models", "Plays"]

@@ -1,126 +1,24 @@
-"""Tokens of an identity provider: real keys, a real server of them, and every way to get past it that we know."""
+"""Tokens of an identity provider: what opens, and every way to get past it that we know."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import random
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jwt as pyjwt
 import pytest
-import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from tests.integration.gateway.conftest import SMALL_LARGE, Portfolio
-from tests.integration.gateway.models import serving
+from tests.integration.gateway.conftest import Portfolio, guard
+from tests.integration.gateway.identity import EC, ED, ISSUER, RSA, STRANGER, Provider, Signer, b64
 from tests.integration.gateway.test_door import BLUE, bearer, chat, put
 
-from folio_api.table import Auth, Jwt
-from folio_serving import jwks as jwks_module
 from folio_serving import tokens as tokens_module
-from folio_serving.jwks import KeysError, signing_keys
-
-ISSUER, AUDIENCES = "https://id.acme.dev", ("folio", "other-door")
-
-
-@dataclass(frozen=True)
-class Signer:
-    """A private key of the provider, or of somebody else."""
-
-    kid: str
-    algorithm: str
-    private: Any
-    public: dict[str, Any]
-
-    @classmethod
-    def rsa(cls, kid: str, algorithm: str = "RS256", bits: int = 2048) -> Signer:
-        private = rsa.generate_private_key(65537, bits)
-        return cls(kid, algorithm, private, RSAAlgorithm.to_jwk(private.public_key(), as_dict=True))
-
-    @classmethod
-    def ec(cls, kid: str) -> Signer:
-        private = ec.generate_private_key(ec.SECP256R1())
-        return cls(kid, "ES256", private, ECAlgorithm.to_jwk(private.public_key(), as_dict=True))
-
-    @classmethod
-    def ed(cls, kid: str) -> Signer:
-        private = ed25519.Ed25519PrivateKey.generate()
-        return cls(kid, "EdDSA", private, OKPAlgorithm.to_jwk(private.public_key(), as_dict=True))
-
-    def jwk(self, **members: Any) -> dict[str, Any]:
-        return {**self.public, "kid": self.kid, "use": "sig", **members}
-
-    def token(self, headers: dict[str, Any] | None = None, **claims: Any) -> str:
-        """A good token, but for what is said; a claim that is None is left out."""
-        now = int(time.time())
-        good = {"iss": ISSUER, "aud": "folio", "sub": "blue", "exp": now + 600, "iat": now}
-        wanted = {name: value for name, value in {**good, **claims}.items() if value is not None}
-        head = {"kid": self.kid} if headers is None else headers
-        return pyjwt.encode(wanted, self.private, self.algorithm, headers=head)
-
-
-RSA, EC, ED = Signer.rsa("rsa-1"), Signer.ec("ec-1"), Signer.ed("ed-1")
-STRANGER = Signer.rsa("rsa-1")
-"""Another key under the same name."""
-
-
-@dataclass
-class Provider:
-    """Serves the keys; counts how often."""
-
-    keys: list[dict[str, Any]] = field(default_factory=lambda: [RSA.jwk(), EC.jwk(), ED.jwk()])
-    answer: bytes | None = None
-    status: int = 200
-    seconds: float = 0.0
-    location: str = ""
-    asked: int = 0
-    port: int = 0
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.asked += 1
-        await asyncio.sleep(self.seconds)
-        headers = [(b"location", self.location.encode())] if self.location else []
-        body = self.answer if self.answer is not None else json.dumps({"keys": self.keys}).encode()
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    def auth(self, **fields: Any) -> Auth:
-        uri = f"http://127.0.0.1:{self.port}/jwks"
-        return Auth(jwt=Jwt(issuer=ISSUER, audiences=AUDIENCES, jwks_uri=uri, **fields))
-
-
-@pytest_asyncio.fixture
-async def provider() -> AsyncIterator[Provider]:
-    one = Provider()
-    async with serving(one) as one.port:
-        yield one
-
-
-async def guard(portfolio: Portfolio, auth: Auth) -> None:
-    await portfolio.apply(SMALL_LARGE.model_copy(update={"auth": auth}).with_revision())
-    portfolio.process.health.close()
-
-
-@pytest_asyncio.fixture
-async def guarded(portfolio: Portfolio, provider: Provider) -> AsyncIterator[Portfolio]:
-    await guard(portfolio, provider.auth())
-    yield portfolio
-    portfolio.process.door.close()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown key may be fetched for every time."""
-    monkeypatch.setattr(jwks_module, "AGAIN_SECONDS", 0.0)
 
 
 def tokens(portfolio: Portfolio) -> Any:
@@ -148,11 +46,6 @@ async def test_the_tenant_is_the_claim_that_the_portfolio_names(
     assert refused.status_code == 401
     assert "the token's claim https://acme.dev/team is no text" in refused.json()["error"]["message"]
     portfolio.process.door.close()
-
-
-def b64(value: Any) -> str:
-    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def forged(header: dict[str, Any], signature: bytes = b"", **claims: Any) -> str:
@@ -281,103 +174,6 @@ async def test_known_tokens_are_bounded(guarded: Portfolio, monkeypatch: pytest.
     assert [one.tenant for one in tokens(guarded)._known.values()] == ["user-3", "user-4", "user-5"]
 
 
-async def test_a_new_key_is_fetched_when_a_token_names_it(guarded: Portfolio, provider: Provider) -> None:
-    assert (await chat(guarded, bearer(RSA.token()))).status_code == 200
-    rotated = Signer.ec("ec-2")
-    provider.keys.append(rotated.jwk())
-    tokens(guarded)._jwks._asked -= 60
-    assert (await chat(guarded, bearer(rotated.token()))).status_code == 200
-    assert provider.asked == 2
-
-
-async def test_strangers_cannot_make_us_fetch_without_end(guarded: Portfolio, provider: Provider) -> None:
-    await chat(guarded, bearer(RSA.token()))
-    tokens(guarded)._jwks._asked -= 60
-    unknown = [bearer(STRANGER.token({"kid": f"unknown-{number}"})) for number in range(20)]
-    answers = await asyncio.gather(*(chat(guarded, each) for each in unknown))
-    assert {answer.status_code for answer in answers} == {401}
-    assert provider.asked == 2
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_a_key_that_the_provider_withdrew_opens_no_more(guarded: Portfolio, provider: Provider) -> None:
-    token = RSA.token()
-    assert (await chat(guarded, bearer(token))).status_code == 200
-    provider.keys = [EC.jwk()]
-    await tokens(guarded)._jwks.again()
-    assert (await chat(guarded, bearer(token))).status_code == 401
-    assert (await chat(guarded, bearer(EC.token()))).status_code == 200
-
-
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        {"status": 500},
-        {"answer": b"<html>"},
-        {"answer": b'{"keys": []}'},
-        {"answer": b'{"keys": {}}'},
-        {"answer": b"[" * 100_000},
-        {"answer": b'{"keys": [' + b" " * (256 << 10) + b"]}"},
-        {"answer": json.dumps({"keys": [RSA.jwk()] * 65}).encode()},
-        {"status": 302, "location": "http://127.0.0.1:1/elsewhere"},
-    ],
-)
-async def test_a_provider_in_trouble_leaves_the_last_keys_in_use(
-    guarded: Portfolio, provider: Provider, trouble: dict[str, Any]
-) -> None:
-    assert (await chat(guarded, bearer(RSA.token()))).status_code == 200
-    for name, value in trouble.items():
-        setattr(provider, name, value)
-    await tokens(guarded)._jwks.again()
-    assert tokens(guarded)._jwks.trouble
-    assert (await chat(guarded, bearer(RSA.token(sub="red")))).status_code == 200
-    unknown = await chat(guarded, bearer(STRANGER.token({"kid": "unknown"})))
-    assert (unknown.status_code, unknown.headers["retry-after"]) == (503, "2")
-    metrics = (await guarded.client.get("/metrics")).text
-    assert 'folio_jwks_fetches_total{result="ok"} 1.0' in metrics
-    assert 'folio_jwks_fetches_total{result="failed"} 2.0' in metrics
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_a_provider_that_is_not_there_is_a_503_until_it_is(
-    portfolio: Portfolio, provider: Provider
-) -> None:
-    provider.status = 503
-    await guard(portfolio, provider.auth())
-    answer = await chat(portfolio, bearer(RSA.token()))
-    assert answer.status_code == 503
-    assert answer.json()["error"]["message"] == "the identity provider's keys cannot be had just now"
-    provider.status = 200
-    assert (await chat(portfolio, bearer(RSA.token()))).status_code == 200
-    portfolio.process.door.close()
-
-
-async def test_a_slow_provider_holds_a_request_for_two_seconds_at_most(
-    portfolio: Portfolio, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jwks_module, "WAIT_SECONDS", 0.2)
-    provider.seconds = 3.0
-    await guard(portfolio, provider.auth())
-    began = time.monotonic()
-    assert (await chat(portfolio, bearer(RSA.token()))).status_code == 503
-    assert time.monotonic() - began < 2.0
-    portfolio.process.door.close()
-
-
-async def test_keys_are_fetched_again_by_themselves(
-    portfolio: Portfolio, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jwks_module, "REFRESH_SECONDS", 0.05)
-    await guard(portfolio, provider.auth())
-    assert (await chat(portfolio, bearer(RSA.token()))).status_code == 200
-    provider.keys = [EC.jwk()]
-    async with asyncio.timeout(5):
-        while (await chat(portfolio, bearer(RSA.token()))).status_code != 401:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
-    portfolio.process.door.close()
-
-
 async def test_keys_and_tokens_open_side_by_side(
     portfolio: Portfolio, provider: Provider, tmp_path: Path
 ) -> None:
@@ -388,66 +184,3 @@ async def test_keys_and_tokens_open_side_by_side(
     refused = await chat(portfolio, bearer("unknown-key"))
     assert (refused.status_code, refused.json()["error"]["message"]) == (401, "the API key is not known here")
     portfolio.process.door.close()
-
-
-async def test_an_edit_elsewhere_keeps_the_keys_and_one_of_the_provider_takes_others(
-    guarded: Portfolio, provider: Provider
-) -> None:
-    assert (await chat(guarded, bearer(RSA.token()))).status_code == 200
-    before = tokens(guarded)
-    edited = SMALL_LARGE.model_copy(update={"auth": provider.auth(), "on_exhausted": "Refuse"})
-    await guarded.apply(edited.with_revision())
-    assert tokens(guarded) is before
-    await guard(guarded, Auth(jwt=provider.auth().jwt.model_copy(update={"issuer": "https://new.dev"})))
-    assert tokens(guarded) is not before
-    assert (await chat(guarded, bearer(RSA.token()))).status_code == 401
-    assert (await chat(guarded, bearer(RSA.token(iss="https://new.dev")))).status_code == 200
-
-
-async def test_a_token_without_a_kid_is_verified_where_one_key_alone_fits(guarded: Portfolio) -> None:
-    assert (await chat(guarded, bearer(RSA.token({})))).status_code == 200
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_a_token_without_a_kid_is_refused_where_several_keys_fit(
-    guarded: Portfolio, provider: Provider
-) -> None:
-    provider.keys.append(STRANGER.jwk(kid="rsa-2"))
-    await tokens(guarded)._jwks.again()
-    assert (await chat(guarded, bearer(RSA.token({})))).status_code == 401
-
-
-def listed(*keys: Any) -> bytes:
-    return json.dumps({"keys": keys}).encode()
-
-
-def test_a_key_without_an_algorithm_verifies_what_its_type_allows() -> None:
-    keys = signing_keys(listed(RSA.jwk(), EC.jwk(), ED.jwk(), RSA.jwk(alg="PS256", kid="pss")))
-    assert [key.algorithms for key in keys] == [jwks_module._RSA, ("ES256",), ("EdDSA",), ("PS256",)]
-
-
-@pytest.mark.parametrize(
-    "unusable",
-    [
-        {"kty": "oct", "k": b64(b"secret" * 8), "kid": "x", "alg": "HS256"},
-        {"kty": "oct", "k": b64(b"secret" * 8), "kid": "x"},
-        RSA.jwk(alg="HS256"),
-        RSA.jwk(alg="none"),
-        RSA.jwk(use="enc"),
-        RSA.jwk(key_ops=["encrypt"]),
-        RSA.jwk(d="AQAB"),
-        RSA.jwk(n="AQAB"),
-        RSA.jwk(n=None),
-        EC.jwk(crv="P-384"),
-        EC.jwk(crv=7),
-        EC.jwk(kty="RSA"),
-        Signer.rsa("weak", bits=1024).jwk(),
-        {"kid": "x"},
-        "a text",
-        None,
-    ],
-)
-def test_what_is_no_public_key_for_signatures_is_left_out(unusable: Any) -> None:
-    assert [key.kid for key in signing_keys(listed(unusable, ED.jwk()))] == ["ed-1"]
-    with pytest.raises(KeysError, match="no public key"):
-        signing_keys(listed(unusable))
