@@ -56,6 +56,12 @@ def _told(item: pytest.Item) -> Told:
     return item.config.stash[STORIES].setdefault(module.nodeid, Told(title))
 
 
+def _place(told: Told) -> tuple[int, str]:
+    """Stories are told by their numbers; what has none comes first."""
+    number, _, rest = told.title.partition(":")
+    return (int(number), rest) if number.isdigit() else (0, told.title)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     report = yield
@@ -73,7 +79,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not stories:
         return
     terminalreporter.section("stories")
-    for each in sorted(stories, key=lambda told: told.title):
+    for each in sorted(stories, key=_place):
         terminalreporter.line(f"{each.outcome:8} {each.seconds:6.1f} s  {each.title}")
         for text in each.figures:
             terminalreporter.line(f"{'':19}{text}")

@@ -16,20 +16,25 @@ RUNNING = pytest.StashKey[Story]()
 @pytest.fixture(scope="session")
 def release(api: client.ApiClient, kuberay: KubeRay) -> Iterator[Release]:
     if missing := missing_programs():
-        pytest.fail(f"{' and '.join(missing)} must be on PATH: install them", pytrace=False)
+        pytest.fail(f"{' and '.join(missing)} must be on PATH: install what is missing", pytrace=False)
     found = Release(api)
-    found.install()
-    yield found
-    found.uninstall()
+    try:
+        found.install()
+        yield found
+    finally:
+        found.uninstall()
 
 
 @pytest.fixture(scope="module")
 def story(request: pytest.FixtureRequest, api: client.ApiClient, release: Release) -> Iterator[Story]:
     found = Story.begin(api, release)
     request.config.stash[RUNNING] = found
-    yield found
-    del request.config.stash[RUNNING]
-    found.end()
+    try:
+        found.client.start()
+        yield found
+    finally:
+        del request.config.stash[RUNNING]
+        found.end()
 
 
 @pytest.hookimpl(wrapper=True)

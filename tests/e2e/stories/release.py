@@ -82,7 +82,8 @@ class Release:
             pytest.fail(f"{refused}\n{self.trouble()}", pytrace=False)
 
     def uninstall(self) -> None:
-        run("helm", "uninstall", NAME, "--namespace", NAMESPACE, "--wait", "--timeout", "60s")
+        where = ("--namespace", NAMESPACE, "--wait", "--timeout", "60s", "--ignore-not-found")
+        run("helm", "uninstall", NAME, *where)
         if self._made_namespace:
             client.CoreV1Api(self.api).delete_namespace(NAMESPACE)
 
@@ -142,7 +143,7 @@ def waiting(pod: Any) -> str:
     images = ", ".join(each.image for each in pod.spec.containers)
     fix = ""
     if "Image" in (state.reason or "") or "ErrImage" in (state.reason or ""):
-        fix = f": the nodes do not have {images}; build them: make images, SERVING_ENGINE={LIGHT_ENGINE} make images"
+        fix = f": the nodes do not have {images}; build them: make images SERVING_ENGINE='none vllm-cpu'"
     return f"{pod.metadata.name}: {state.reason} {state.message or ''}{fix}"
 
 

@@ -34,9 +34,7 @@ class Story:
         name = f"folio-story-{uuid.uuid4().hex[:6]}"
         client.CoreV1Api(api).create_namespace({"metadata": {"name": name, "labels": RESTRICTED}})
         namespace = Namespace(api, name)
-        story = cls(namespace, Client(namespace), release)
-        story.client.start()
-        return story
+        return cls(namespace, Client(namespace), release)
 
     def end(self) -> None:
         """Delete the namespace, and wait until it is gone: the next story needs its memory."""
