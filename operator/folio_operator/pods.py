@@ -10,7 +10,7 @@ from typing import Any
 
 from folio_api.pools import ResourceRequirements, Volume
 from folio_operator import effective
-from folio_operator.children import Manifest
+from folio_operator.children import MANAGED_BY, PORTFOLIO_LABEL, ROLE_LABEL, Manifest
 
 SECRETS_DIR = "/etc/folio/secrets"
 VOLUMES_DIR = "/volumes"
@@ -24,6 +24,8 @@ SERVE_SWITCHES = {
 """HAProxy before the replicas, and replicas that listen themselves: the data path that was measured."""
 CPU_ENGINE = {"TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 """There is no compiler in the image, and several replicas share a worker's cores."""
+SELECTED_BY = (MANAGED_BY, PORTFOLIO_LABEL, ROLE_LABEL)
+"""Labels by which NetworkPolicies, budgets and the operator find pods: nobody's template changes them."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 
@@ -56,6 +58,8 @@ def pod_template(
         },
     }
     template: Manifest = merged(ours, over)
+    kept = {name: value for name, value in pod_labels.items() if name in SELECTED_BY}
+    template["metadata"]["labels"] = {**template["metadata"]["labels"], **kept}
     return template
 
 

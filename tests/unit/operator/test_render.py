@@ -218,6 +218,19 @@ def test_children_belong_to_the_portfolio_and_carry_the_common_metadata():
         assert child["metadata"]["labels"]["team"] == "desk"
 
 
+def test_a_pod_template_adds_labels_and_cannot_take_its_pods_from_under_their_network_policies():
+    theirs = {"folio.dev/portfolio": "", "folio.dev/role": "x", "team": "a"}
+    edits = {PORTFOLIO: {"gateway.podTemplate": {"metadata": {"labels": theirs}}}}
+    groups = rendered(edits).ray_service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+
+    assert groups[0]["template"]["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "folio",
+        "folio.dev/portfolio": "desk",
+        "folio.dev/role": "gateway",
+        "team": "a",
+    }
+
+
 def test_a_partial_pod_template_is_merged_by_the_names_of_its_parts():
     ours = {
         "spec": {"containers": [{"name": "ray-worker", "env": [{"name": "A", "value": "1"}]}], "volumes": []}
