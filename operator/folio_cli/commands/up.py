@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -150,7 +150,7 @@ def _start(wanted: Wanted) -> int:
             deployment.start()
             applications.save(wanted.state, applied)
             show_lines.say(f"the gateway answers on {running.url}/v1")
-            _tell_what_is_different_here(wanted, show_lines)
+            _tell(wanted, show_lines)
             status = until_settled(Scene(deployment, running), show_lines)
         except BaseException:
             _stop_what_started(wanted.state)
@@ -181,11 +181,17 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _tell_what_is_different_here(wanted: Wanted, lines: Progress) -> None:
-    for line in materials.missing_files(wanted.portfolio, wanted.volumes):
-        lines.say(f"{line}: this model will fail, the others serve")
-    if wanted.portfolio.resource.spec.rollout.canary is not None:
-        lines.say("rollout.canary: on one machine every edit goes live at once, for all of the traffic")
+def _tell(wanted: Wanted, lines: Progress) -> None:
+    for line in worth_knowing(wanted.portfolio, wanted.volumes):
+        lines.say(line)
+
+
+def worth_knowing(portfolio: Portfolio, volumes: Mapping[str, Path]) -> Iterator[str]:
+    """Return what will not be on this machine as the files have it."""
+    for line in materials.missing_files(portfolio, volumes):
+        yield f"{line}: this model will fail, the others serve"
+    if portfolio.resource.spec.rollout.canary is not None:
+        yield "rollout.canary: on one machine every edit goes live at once, for all of the traffic"
 
 
 def _edit(wanted: Wanted, running: Running) -> int:
@@ -209,7 +215,7 @@ def _edit(wanted: Wanted, running: Running) -> int:
     deployment = Deployment(eyes, wanted.state, applied, running.ports.http)
     deployment.apply()
     with progress(show.console(), quiet=wanted.quiet) as lines:
-        _tell_what_is_different_here(wanted, lines)
+        _tell(wanted, lines)
         scene = Scene(deployment, running, is_new=False)
         status = until_settled(scene, lines)
         until_drained(scene, lines)

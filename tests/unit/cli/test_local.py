@@ -12,6 +12,7 @@ from tests.unit.operator.desk import GENERAL, PORTFOLIO, desk
 
 from folio_api.table import ModelState
 from folio_cli.commands.chat import Reply, account_line, content, parsed
+from folio_cli.commands.up import worth_knowing
 from folio_cli.local import applied, ray_head, sizing
 from folio_cli.local.applied import Applied
 from folio_cli.local.sizing import Machine
@@ -174,3 +175,9 @@ def test_an_answer_s_account_names_rung_confidence_cost_and_who_was_not_enough()
     assert account_line(Reply("x", account, 0.25)) == (
         "  desk-l (rung 1), confidence 0.91, 0.25 s, $0.000120, after triage: NotConfident"
     )
+
+
+def test_a_canary_is_said_to_be_none_on_one_machine():
+    canary = {PORTFOLIO: {"rollout.canary": {"percent": 10, "duration": "30m"}}}
+    told = set(worth_knowing(desk(canary), {})) - set(worth_knowing(desk(), {}))
+    assert told == {"rollout.canary: on one machine every edit goes live at once, for all of the traffic"}
