@@ -219,7 +219,9 @@ class AsProvider:
         return self._named(self._stream.feed(events)) if events else b""
 
     def last(self) -> bytes:
-        return self._named(self._stream.feed(self._events.flush()) + self._stream.flush())
+        events = self._stream.feed(self._events.flush()) + self._stream.flush()
+        self._rates.spent(self._stream.completion(), time.monotonic())
+        return self._named(events)
 
     def _named(self, events: bytes) -> bytes:
         """Return the events with our name; every event of a stream carries the same member, so it is parsed

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from folio_api.spec import secret_file
 from folio_cli.exits import UsageProblem
 from folio_cli.inputs import Given, values
 from folio_cli.local.state import StateDir, write_private
+from folio_cli.places import source_path
 from folio_operator.checks.capacity import volume_of
 from folio_operator.checks.supported import source_uris
 from folio_operator.copies import copies
@@ -79,15 +79,6 @@ def missing_files(portfolio: Portfolio, volumes: Mapping[str, Path]) -> list[str
         if path is not None and not path.exists():
             found.append(f"{where}: {path} does not exist")
     return found
-
-
-def source_path(uri: str, volumes: Mapping[str, Path]) -> Path | None:
-    """Return where a source lies on this machine; None for what is fetched or not given."""
-    name = volume_of(uri)
-    if name is not None:
-        _, _, rest = uri.removeprefix("volume://").partition("/")
-        return volumes[name] / rest if name in volumes else None
-    return Path(urlsplit(uri).path) if uri.startswith("file://") else None
 
 
 def place(state: StateDir, given: Given, portfolio: Portfolio, volumes: Mapping[str, Path]) -> None:

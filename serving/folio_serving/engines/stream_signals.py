@@ -64,6 +64,10 @@ class StreamSignals:
         rest, self._rest = self._rest, b""
         return rest + self._closing()
 
+    def completion(self) -> int:
+        """Return the tokens of all that was said, as far as they are known or guessed."""
+        return self._whole().completion or 0
+
     def _event(self, event: bytes) -> bytes:
         if event == _DONE:
             return self._closing() + event + _END

@@ -53,10 +53,11 @@ async def saying(reply: bytes, content_type: str, status: int = 200) -> AsyncIte
 
 
 async def asked(
-    portfolio: Portfolio, port: int, accept: Accept, *, api_key_file: str | None = None, **fields: Any
+    portfolio: Portfolio, port: int, accept: Accept, outside: dict[str, Any] | None = None, **fields: Any
 ) -> Any:
-    outside = External(base_url=f"http://127.0.0.1:{port}/v1", model="m", api_key_file=api_key_file)
-    liar = own_model("liar", engine="external", application=None, external=outside)
+    at = {"base_url": f"http://127.0.0.1:{port}/v1", "model": "m"}
+    outside_model = External.model_validate(at | (outside or {}))
+    liar = own_model("liar", engine="external", application=None, external=outside_model)
     ladder = (Rung(model="liar", accept=accept), rung("large"))
     await portfolio.apply(table_of(liar, own_model("large"), ladder=ladder))
     portfolio.process.health.close()
@@ -214,7 +215,7 @@ async def test_a_key_that_an_error_repeats_is_blackened(portfolio: Portfolio, tm
     for status in (400, 500):
         reply = json.dumps({"error": {"message": "bad key sk-secret"}}).encode()
         async with saying(reply, "application/json", status) as port:
-            told = await asked(portfolio, port, Accept(signal="Always"), api_key_file="k")
+            told = await asked(portfolio, port, Accept(signal="Always"), {"api_key_file": "k"})
             named = await portfolio.chat(model="liar")
         assert "sk-secret" not in told.text + named.text
         assert "bad key ***" in named.text
@@ -248,3 +249,18 @@ async def test_an_event_without_the_blank_is_read_as_well(portfolio: Portfolio) 
         told = await asked(portfolio, port, Accept(signal="Always"), stream=True)
     assert '"model":"m"' not in told.text.replace(": ", ":")
     assert '"prompt_tokens":3' in told.text
+
+
+@pytest.mark.parametrize(
+    "usage", [[event(choices=[], usage={"completion_tokens": 60})], []], ids=["told", "guessed"]
+)
+async def test_the_tokens_of_a_stream_count_against_the_limit_of_its_provider(
+    portfolio: Portfolio, usage: list[bytes]
+) -> None:
+    stream = event() * 200 + b"".join(usage) + b"data: [DONE]\n\n"
+    async with saying(stream, "text/event-stream") as port:
+        first = await asked(portfolio, port, Accept(signal="Always"), {"tokens_per_minute": 80}, stream=True)
+        second = await portfolio.chat(tools=TOOLS, stream=True)
+    assert first.headers["x-folio-model"] == "liar"
+    assert second.headers["x-folio-model"] == "large"
+    assert '"reason":"QueueFull"' in second.text
