@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -61,7 +61,8 @@ class Consultation:
         began = time.monotonic()
         try:
             self.fleet.check_awake(backend)
-            work = whole_answer(backend, call, needs_text=False)
+            told = replace(call, prompt_tokens=estimate_tokens(text))
+            work = whole_answer(backend, told, needs_text=False)
             seconds = min(CONSULT_SECONDS, self.seconds_left)
             answer: Answer = await within(seconds, backend.model.name, work)
         except AskError as error:

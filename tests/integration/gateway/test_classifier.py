@@ -8,8 +8,9 @@ from typing import Any
 
 from tests.integration.gateway.conftest import Portfolio, own_model, rung, table_of
 from tests.integration.gateway.models import Plays
+from tests.integration.gateway.test_lying import saying
 
-from folio_api.table import Classifier, DataClass, Intent, Limits, Table
+from folio_api.table import Classifier, DataClass, External, Intent, Limits, Model, Table
 from folio_serving.classify.opinion import Opinion
 
 CALL_USD = (7 * 10 + 5 * 20) / 1_000_000
@@ -22,10 +23,12 @@ INTENTS = tuple(
 )
 
 
-def sorted_by_model(classifier: Classifier | None = None, **fields: Any) -> Table:
+SORTER = own_model("sorter", engine="encoder", tasks=("Classification", "Embedding"))
+
+
+def sorted_by_model(classifier: Classifier | None = None, sorter: Model = SORTER, **fields: Any) -> Table:
     """Return a table whose intents `sorter` names, a model with a clearance for nothing."""
     answering = [own_model(name, clearances=("secret",)) for name in ("money", "code", "other")]
-    sorter = own_model("sorter", engine="encoder", tasks=("Classification", "Embedding"))
     return table_of(
         sorter,
         *answering,
@@ -81,6 +84,23 @@ async def test_an_embedder_that_classifies_is_paid_for(portfolio: Portfolio) -> 
     answer = await portfolio.chat("hello")
     assert answer.headers["x-folio-attempts"] == "sorter,code"
     assert float(answer.headers["x-folio-cost"]) == 2 * CALL_USD
+
+
+async def test_a_provider_that_sorts_and_tells_no_usage_is_paid_for_by_a_guess(portfolio: Portfolio) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "code"}, "finish_reason": "stop"}
+    said = json.dumps({"model": "m", "choices": [choice]}).encode()
+    async with saying(said, "application/json") as port:
+        outside = External(base_url=f"http://127.0.0.1:{port}/v1", model="m")
+        sorter = own_model("sorter", engine="external", application=None, external=outside)
+        await portfolio.apply(sorted_by_model(sorter=sorter))
+        portfolio.process.health.close()
+        answer = await portfolio.chat("hello")
+    assert answer.headers["x-folio-attempts"] == "sorter,code"
+    portfolio.process.answering.close()
+    told = json.loads(portfolio.log.getvalue())["attempts"][0]
+    assert told["estimated"]
+    assert told["prompt_tokens"] > 20, "the names of the intents and the question"
+    assert told["completion_tokens"] == 2
 
 
 async def test_an_explanation_pays_for_it_too(portfolio: Portfolio) -> None:
