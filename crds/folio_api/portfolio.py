@@ -114,12 +114,12 @@ class RejectedRevision(Part):
 
 
 class PlanStatus(Part):
-    """What waits for approval."""
+    """What waits for approval: an edit, or what an upgrade of the operator brings."""
 
     id: RevisionName
     """What rollout.newCluster.approvedPlan must say."""
     effect: Annotated[str, Field(max_length=64)]
-    """What the edit does, for example NewCluster."""
+    """What it does, for example NewCluster."""
     extra_gpus: int | None = Field(default=None, alias="extraGPUs")
     """GPUs that it needs meanwhile."""
     message: Message | None = None

@@ -54,17 +54,28 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             {"effect": change.effect.title, "subject": change.subject, "message": change.message}
             for change in plan.changes
         ],
+        **({"offered": plan_json(plan.offered)} if plan.offered else {}),
     }
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """Return a plan as sentences, the gravest first."""
+    offered = _offer_lines(plan.offered) if plan.offered else []
     if not plan.changes:
-        return ["nothing changes"]
+        return ["nothing changes", *offered]
     ordered = sorted(plan.changes, key=lambda change: -change.effect)
     lines = [f"{change.effect.title:13}  {change.subject}: {change.message}" for change in ordered]
     gpus = f", {plan.extra_gpus} GPUs more meanwhile" if plan.extra_gpus else ""
-    return [*lines, f"plan {plan.id}: {plan.effect.title}{gpus}"]
+    return [*lines, f"plan {plan.id}: {plan.effect.title}{gpus}", *offered]
+
+
+def _offer_lines(offered: Plan) -> list[str]:
+    """What waits whether these files are applied or not."""
+    told = "; ".join(change.message for change in offered.changes)
+    return [
+        f"besides, the operator was upgraded and offers plan {offered.id}: {told}",
+        f"  to move there, write rollout.newCluster.approvedPlan: {offered.id}",
+    ]
 
 
 def status_json(status: Status, url: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from folio_api.meta import Key
-from folio_operator.children import RENDERER, RENDERER_VERSION, Installation, Manifest
+from folio_operator.children import Manifest
 from folio_operator.cluster import (
     DISRUPTION_BUDGET,
     NETWORK_POLICY,
@@ -24,9 +24,7 @@ from folio_operator.cluster import (
     uid_of,
 )
 from folio_operator.credentials import Reader
-from folio_operator.drift import digest, is_settled, stamped
-from folio_operator.gather import asked, deployed
-from folio_operator.revisions import INPUTS_LABEL
+from folio_operator.drift import is_settled, stamped
 from folio_operator.store import Store
 
 PRUNED = (RAY_SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, *OPTIONAL)
@@ -132,25 +130,6 @@ def _is_of_predecessor(child: Body, owner: Body) -> bool:
 def with_notes(service: Manifest, notes: Mapping[str, str]) -> Manifest:
     metadata = service["metadata"]
     return {**service, "metadata": {**metadata, "annotations": {**metadata["annotations"], **notes}}}
-
-
-def with_origin(service: Manifest, inputs: str, installation: Installation) -> Manifest:
-    """Return the RayService with what it was rendered from and by."""
-    ray = (installation.serving_image, installation.ray_version)  # all that a RayService takes from it
-    renderer = f"{RENDERER_VERSION}-{digest(ray)}"
-    return with_notes(service, {RENDERER: renderer, INPUTS_LABEL: inputs})
-
-
-def is_of_older_renderer(service: Manifest, live: Body | None) -> bool:
-    """Return whether another version of the operator rendered the same inputs: then it stays as it is."""
-    if live is None:
-        return False
-    old: Mapping[str, str] = live["metadata"].get("annotations") or {}
-    new: Mapping[str, str] = service["metadata"]["annotations"]
-    same = old.get(INPUTS_LABEL) == new[INPUTS_LABEL] and set(deployed(live)) == set(deployed(service))
-    if asked(live).starting:  # half of a move from one application to another is no place to stay
-        return False
-    return same and old.get(RENDERER) != new[RENDERER]
 
 
 def refusal(error: ApiError) -> tuple[str, str]:

@@ -20,8 +20,8 @@ ROTATE = "folio.dev/rotate-ray-token"
 """Annotation of a portfolio: another value wants another token for Ray, and so another cluster."""
 RENDERER = "folio.dev/renderer"
 RENDERER_VERSION = "1"
-"""Raised when the same portfolio renders differently; an older object is then left alone until its spec
-changes.
+"""Raised when the same portfolio renders differently. Of an older RayService only what an edit changes is
+then rendered anew (see rendered.py).
 """
 
 

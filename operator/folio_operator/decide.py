@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from folio_operator import checks
 from folio_operator.applications import application
 from folio_operator.canary import base_of
-from folio_operator.children import Manifest
+from folio_operator.children import Installation, Manifest
 from folio_operator.cluster import REVISION, Body, kind_of
 from folio_operator.desired import Circumstances, Desired, desired
 from folio_operator.drift import digest
-from folio_operator.gather import Gathered, deployed, groups_of, live_groups
-from folio_operator.groups import worker_groups
-from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, gpus_of, plan, without_counts
+from folio_operator.gather import Gathered, deployed, groups_of
+from folio_operator.groups import without_counts, worker_groups
+from folio_operator.manifests import ray_cluster
+from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, gpus_of, plan, renewal
+from folio_operator.rendered import rendered
 from folio_operator.revisions import is_of, newest, restored
 from folio_operator.serve_config import GATEWAY
 from folio_operator.status import Finding
@@ -35,8 +37,10 @@ class Decision:
     """None: nothing may run yet, and nothing ever did."""
     waiting: Plan | None = None
     """What needs somebody's approval first."""
+    offered: Plan | None = None
+    """What nobody asked for by an edit: another image or renderer, from an upgrade of the operator."""
     new_cluster: bool = False
-    """The cluster is another one: neither the live order nor pools that were removed bind it."""
+    """The cluster is another one: neither what was rendered of it nor pools that were removed bind it."""
     trying: Portfolio | None = None
     """What a part of the traffic tries first."""
     condemned: Candidate | None = None
@@ -48,31 +52,39 @@ class Decision:
         return self.accepted.status == "True" and not (self.waiting or self.trying or self.condemned)
 
 
-def decide(gathered: Gathered) -> Decision:
+def decide(gathered: Gathered, installation: Installation) -> Decision:
     """Return what to serve; an invalid edit leaves the last good revision running."""
-    portfolio = gathered.portfolio
+    portfolio, service = gathered.portfolio, gathered.service
     kept = newest(kept_revisions(gathered))
     if refused := _refused(gathered):
         return Decision(refused, restored(portfolio, kept))
-    accepted = Finding("Accepted", "True", "Valid")
     last = None if kept is None or is_of(kept, portfolio) else restored(portfolio, kept)
-    if last is None:
-        return Decision(accepted, portfolio)
     tried = _tried(portfolio, last, tried_revisions(gathered))
-    if gathered.service is None:
+    if service is None or tried.serving is None:
         return tried
-    todo = planned(portfolio, last, gathered.service)
-    if todo.effect is not Effect.NEW_CLUSTER:
-        return tried
-    if portfolio.resource.spec.rollout.new_cluster.approved_plan != todo.id:
-        return Decision(accepted, last, todo)
-    return replace(tried, new_cluster=True)
+    approved = portfolio.resource.spec.rollout.new_cluster.approved_plan
+    if last is not None and (todo := planned(portfolio, last, service)).effect is Effect.NEW_CLUSTER:
+        if approved == todo.id:
+            return replace(tried, new_cluster=True)
+        offered = _renewal(last, service, installation)
+        changes = (*todo.changes, *(offered.changes if offered else ()))
+        return Decision(tried.accepted, last, replace(todo, changes=changes))
+    offered = _renewal(tried.serving, service, installation)
+    if offered is not None and approved == offered.id:
+        return replace(tried, new_cluster=True)
+    return replace(tried, offered=offered)
 
 
-def _tried(portfolio: Portfolio, last: Portfolio, known: tuple[Candidate, ...]) -> Decision:
+def _renewal(serving: Portfolio, service: Body, installation: Installation) -> Plan | None:
+    held = rendered(service, ())
+    return renewal(held, ray_cluster(serving, installation)) if held is not None else None
+
+
+def _tried(portfolio: Portfolio, last: Portfolio | None, known: tuple[Candidate, ...]) -> Decision:
     """Return what serves of a valid edit, and what of it is tried first, where the portfolio has a canary."""
     accepted = Finding("Accepted", "True", "Valid")
-    base, mine = base_of(portfolio, last), candidate_of(portfolio, known)
+    base = base_of(portfolio, last) if last is not None else None
+    mine = candidate_of(portfolio, known)
     if base is None or (mine is not None and mine.phase == "Promoted"):
         return Decision(accepted, portfolio)
     if mine is not None and mine.phase == "Rejected":
@@ -83,7 +95,9 @@ def _tried(portfolio: Portfolio, last: Portfolio, known: tuple[Candidate, ...]) 
 def planned(portfolio: Portfolio, last: Portfolio, service: Body) -> Plan:
     """Return what it takes to come from what serves to what is wanted."""
     found = plan(desired(portfolio, PLANNED), desired(last, PLANNED))
-    removed_once = {group.name for group in live_groups(service, None)} - set(group_digests(last, None))
+    held = rendered(service, ())
+    groups = {group.name for group in held.groups} if held is not None else set()
+    removed_once = groups - set(group_digests(last, None))
     wanted, written = group_digests(portfolio, None), group_digests(last, service)
     changes = [
         Change(Effect.NEW_CLUSTER, f"pool {name}", f"comes back with other pods: {SECOND_CLUSTER}")
@@ -140,8 +154,8 @@ def current_nonces(portfolio: Portfolio, service: Body | None) -> dict[str, str]
 
 
 def circumstances_of(gathered: Gathered, base: Circumstances) -> Circumstances:
-    """Return the circumstances of this very portfolio, its live groups in their order."""
-    return replace(base, live=live_groups(gathered.service, gathered.ray_cluster))
+    """Return the circumstances of this very portfolio: what stands of it, its live groups in their order."""
+    return replace(base, held=rendered(gathered.service, groups_of(gathered.ray_cluster)))
 
 
 def bounds_patch(wanted: Desired, ray_cluster: Body | None) -> list[Manifest]:

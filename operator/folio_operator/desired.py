@@ -4,7 +4,7 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from folio_api.table import Table
@@ -12,9 +12,9 @@ from folio_operator import manifests, network
 from folio_operator.children import Installation, Manifest
 from folio_operator.copies import Copy, copies
 from folio_operator.exposure import exposure
-from folio_operator.groups import LiveGroup
 from folio_operator.monitoring import pod_monitors
 from folio_operator.render_table import routing_table
+from folio_operator.rendered import Rendered
 from folio_operator.serve_config import Rendering, ServeConfig, serve_config
 from folio_operator.site import CLUSTER, Site
 from folio_operator.succession import Past, Succession, succession
@@ -55,7 +55,8 @@ class Circumstances:
     nonces: Mapping[str, str] = field(default_factory=dict)
     applications: Collection[str] | None = None
     """Serve applications to include; None means all. A RayService begins with the gateway alone."""
-    live: Sequence[LiveGroup] = ()
+    held: Rendered | None = None
+    """The Ray cluster that stands; None: it is rendered anew."""
     past: Past | None = None
     """None: nothing served before, or it does not matter."""
     canary: Canary | None = None
@@ -95,7 +96,7 @@ def _manifests(
         rendering,
         installation,
         applications=circumstances.applications,
-        live=circumstances.live,
+        held=circumstances.held,
     )
     way_in = exposure(portfolio)
     guard = portfolio.resource.spec.gateway.min_replicas > 1

@@ -32,7 +32,7 @@ def report(
         findings=_with_abnormal([decision.accepted, *_unserved(decision.accepted.reason)], decision, trouble),
         judged=judged_inputs(asked),
         specialists={entry.name: entry.specialist for entry in asked.resource.spec.models},
-        plan=decision.waiting,
+        plan=decision.waiting or decision.offered,
         candidate=candidate_status(decision.trying, trial) if decision.trying and trial else None,
         rejected=rejected_status(tried_revisions(gathered)),
     )

@@ -34,7 +34,6 @@ from folio_operator.cluster import (
     uid_of,
 )
 from folio_operator.credentials import REFRESH, Reader, values
-from folio_operator.groups import LiveGroup
 from folio_operator.obstacles import Obstacle
 from folio_operator.status import GATEWAY, last_line
 from folio_operator.store import Store
@@ -209,18 +208,6 @@ def gateway_trouble(service: Body | None) -> Iterator[Obstacle]:
 def has_gateway(service: Body | None) -> bool:
     """Return whether there is anybody to ask: until then only events bring news."""
     return bool(_active_status(service))
-
-
-def live_groups(service: Body | None, ray_cluster: Body | None) -> tuple[LiveGroup, ...]:
-    """Return the worker groups in their live order, with the autoscaler's counts where a cluster runs."""
-    if service is None:
-        return ()
-    counts = {group["groupName"]: group.get("replicas", 0) for group in groups_of(ray_cluster)}
-    written = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
-    return tuple(
-        LiveGroup(dict(group), int(counts.get(group["groupName"], group.get("replicas", 0))))
-        for group in written
-    )
 
 
 def groups_of(ray_cluster: Body | None) -> tuple[Mapping[str, Any], ...]:

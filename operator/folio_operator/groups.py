@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from folio_api.pools import Pool
 from folio_operator import effective, pods
@@ -28,6 +29,7 @@ from folio_operator.world import Portfolio
 GATEWAY_LOGICAL_CPUS = 16
 """What a gateway worker tells Ray that it has: models without a pool are scheduled by it, not slowed down."""
 REPLICA_PORTS = {"serve": 8000}
+GROUP_COUNTS = ("replicas", "minReplicas", "maxReplicas")
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ def worker_groups(
 
 
 def _kept(wanted: Manifest | None, live: LiveGroup) -> Manifest:
+    """Return the group with its pods as they were rendered: others would be another cluster."""
     if wanted is None:
-        return {**live.manifest, "replicas": 0, "minReplicas": 0, "maxReplicas": 0}
-    replicas = min(max(live.replicas, wanted["minReplicas"]), wanted["maxReplicas"])
-    return {**wanted, "replicas": replicas}
+        return {**live.manifest, **_counts(0, 0)}
+    counts = _counts(wanted["minReplicas"], wanted["maxReplicas"])
+    counts["replicas"] = min(max(live.replicas, counts["minReplicas"]), counts["maxReplicas"])
+    return {**live.manifest, **counts}
 
 
 def _wanted(portfolio: Portfolio, installation: Installation) -> list[Manifest]:
@@ -115,6 +119,11 @@ def _group(name: str, counts: Mapping[str, int], cpus: str | None, template: Man
 
 def _counts(least: int, most: int) -> dict[str, int]:
     return {"replicas": least, "minReplicas": least, "maxReplicas": most}
+
+
+def without_counts(group: Mapping[str, Any]) -> Manifest:
+    """Return what makes a worker group another one to KubeRay when it changes."""
+    return {name: value for name, value in group.items() if name not in GROUP_COUNTS}
 
 
 def pool_maxima(portfolio: Portfolio) -> dict[str, int]:

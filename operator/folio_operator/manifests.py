@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -21,7 +21,8 @@ from folio_operator.children import (
     ray_token_secret,
     rotation,
 )
-from folio_operator.groups import LiveGroup, worker_groups
+from folio_operator.groups import worker_groups
+from folio_operator.rendered import Rendered
 from folio_operator.world import Portfolio
 
 HEAD_PORTS = {"gcs": 6379, "dashboard": 8265, "client": 10001, "serve": 8000, "metrics": 8080}
@@ -35,7 +36,7 @@ def ray_service(
     installation: Installation,
     *,
     applications: Collection[str] | None = None,
-    live: Sequence[LiveGroup] = (),
+    held: Rendered | None = None,
 ) -> Manifest:
     """Return the RayService; the first holds the gateway alone: KubeRay waits for all applications."""
     config = serve_config.serve_config(portfolio, rendering, applications=applications)
@@ -49,13 +50,13 @@ def ray_service(
             "rayClusterDeletionDelaySeconds": CLUSTER_DELETION_DELAY_SECONDS,
             "upgradeStrategy": {"type": _upgrade(portfolio)},
             "serveService": _serve_service(portfolio),
-            "serveConfigV2": _as_yaml(config),
-            "rayClusterConfig": ray_cluster(portfolio, installation, live),
+            "serveConfigV2": as_yaml(config),
+            "rayClusterConfig": ray_cluster(portfolio, installation, held),
         },
     }
 
 
-def _as_yaml(config: serve_config.ServeConfig) -> str:
+def as_yaml(config: serve_config.ServeConfig) -> str:
     """Return the text that KubeRay wants, by libyaml: every pass over a portfolio writes it."""
     return str(yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100))
 
@@ -78,8 +79,14 @@ def _serve_service(portfolio: Portfolio) -> Manifest:
     }
 
 
-def ray_cluster(portfolio: Portfolio, installation: Installation, live: Sequence[LiveGroup] = ()) -> Manifest:
-    """Return the cluster below; any change of it but the groups' counts and new groups is another cluster."""
+def ray_cluster(portfolio: Portfolio, installation: Installation, held: Rendered | None = None) -> Manifest:
+    """Return the cluster below; any change of it but the groups' counts and new groups is another cluster.
+
+    So of one that stands only these follow the portfolio.
+    """
+    if held is not None:
+        groups = worker_groups(portfolio, held.installation(installation), held.groups)
+        return {**held.cluster, "workerGroupSpecs": groups}
     spec = portfolio.resource.spec
     return {
         "rayVersion": spec.ray.version or installation.ray_version,
@@ -88,7 +95,7 @@ def ray_cluster(portfolio: Portfolio, installation: Installation, live: Sequence
         "autoscalerOptions": _autoscaler(),
         **_fault_tolerance(portfolio),
         "headGroupSpec": _head(portfolio, installation),
-        "workerGroupSpecs": worker_groups(portfolio, installation, live),
+        "workerGroupSpecs": worker_groups(portfolio, installation),
     }
 
 

@@ -16,6 +16,8 @@ from folio_api.table import Table
 from folio_operator import effective
 from folio_operator.children import Installation, Manifest
 from folio_operator.desired import Circumstances, Desired
+from folio_operator.groups import GROUP_COUNTS, without_counts
+from folio_operator.rendered import Rendered, image_of
 from folio_operator.serve_config import GATEWAY
 
 HEAVY_OPTIONS = (
@@ -25,7 +27,6 @@ HEAVY_OPTIONS = (
     "request_router_config",
 )
 """Options of a deployment that Serve cannot change under a running replica."""
-GROUP_COUNTS = ("replicas", "minReplicas", "maxReplicas")
 SECOND_CLUSTER = "needs a new cluster beside the running one"
 
 
@@ -63,6 +64,8 @@ class Plan:
     changes: tuple[Change, ...] = ()
     extra_gpus: int = 0
     """GPUs that a second cluster, or second applications, take beside the first."""
+    offered: Plan | None = None
+    """What waits besides until somebody approves it: what an upgrade of the operator brings."""
 
     @property
     def effect(self) -> Effect:
@@ -93,6 +96,21 @@ def plan(wanted: Desired, running: Desired | None) -> Plan:
     return Plan(identifier, changes, _gpus_of_seconds(_applications(running), _applications(wanted)))
 
 
+def renewal(held: Rendered, wanted: Manifest) -> Plan | None:
+    """Return what it takes to come from the cluster that stands to the one that this operator would render of
+    the same portfolio; None where that is the same.
+
+    Its identifier is that of the cluster as it would run: an approval holds for this image and no later one.
+    """
+    changes = [each for each in _cluster_changes(held.cluster, wanted) if each.effect is Effect.NEW_CLUSTER]
+    if not changes:
+        return None
+    before, after = (f"{image_of(each)} with Ray {each['rayVersion']}" for each in (held.cluster, wanted))
+    if before != after:
+        changes.insert(0, _new_cluster("cluster", f"{before} -> {after}"))
+    return Plan(cluster_digest(wanted), tuple(changes), gpus_of(wanted))
+
+
 def cluster_digest(cluster: Manifest) -> str:
     """Return the digest of what KubeRay takes for another cluster when it changes."""
     text = json.dumps(_without_counts(cluster), sort_keys=True)
@@ -121,11 +139,6 @@ def _without_counts(cluster: Manifest) -> Manifest:
     return {**cluster, "workerGroupSpecs": groups}
 
 
-def without_counts(group: Manifest) -> Manifest:
-    """Return what makes a worker group another one to KubeRay when it changes."""
-    return _without(group, GROUP_COUNTS)
-
-
 def _without(mapping: Mapping[str, Any], keys: Iterable[str]) -> Manifest:
     return {key: value for key, value in mapping.items() if key not in keys}
 
@@ -148,11 +161,13 @@ def _cluster_changes(old: Manifest, new: Manifest) -> Iterator[Change]:
 
 def _group_changes(name: str, old: Manifest, new: Manifest) -> Iterator[Change]:
     subject = GATEWAY if name == GATEWAY else f"pool {name}"
-    if _without(old, GROUP_COUNTS) != _without(new, GROUP_COUNTS):
-        what = ", ".join(_differences(_without(old, GROUP_COUNTS), _without(new, GROUP_COUNTS)))
-        yield _new_cluster(subject, f"its pods change ({what})")
+    before, after = without_counts(old), without_counts(new)
+    if before != after:
+        yield _new_cluster(subject, f"its pods change ({', '.join(_differences(before, after))})")
     counts = [
-        f"{field} {old[field]} -> {new[field]}" for field in GROUP_COUNTS[1:] if old[field] != new[field]
+        f"{field} {old[field]} -> {new[field]}"
+        for field in GROUP_COUNTS[1:]
+        if field in old and old[field] != new[field]
     ]
     if counts:
         yield Change(Effect.IN_PLACE, subject, ", ".join(counts))

@@ -15,10 +15,8 @@ from folio_api.table import GatewayState
 from folio_operator.apply import (
     Applier,
     NameConflictError,
-    is_of_older_renderer,
     refusal,
     with_notes,
-    with_origin,
 )
 from folio_operator.canary import canary_of
 from folio_operator.children import Manifest, gateway_secret, models_secret, ray_token_secret
@@ -61,14 +59,23 @@ from folio_operator.gather import (
 from folio_operator.giving_up import Patience
 from folio_operator.kuberay import is_untouched
 from folio_operator.leaving import Leaver
+from folio_operator.manifests import as_yaml
 from folio_operator.monitoring import pod_monitors
 from folio_operator.obstacles import Deaths, gpus, obstacles
 from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
 from folio_operator.render_table import routing_table
+from folio_operator.rendered import (
+    carried,
+    is_of_other_renderer,
+    notes_of,
+    rendered,
+    renderer_of,
+    running_config,
+)
 from folio_operator.reports import Report
 from folio_operator.resting import Rest, looked, telling
 from folio_operator.retry import retried
-from folio_operator.revisions import inputs_digest, outlived, revision
+from folio_operator.revisions import newest, outlived, restored, revision
 from folio_operator.status import Finding, absent
 from folio_operator.succession import Drains, Past
 from folio_operator.trials import (
@@ -185,7 +192,7 @@ class Reconciler:
     async def _suspend(self, body: Body, gathered: Gathered) -> float | None:
         """Free what costs money, and keep everything that people or clients know."""
         waiting = await self._leave(body)
-        decision = decide(gathered)
+        decision = decide(gathered, self.base.installation)
         await self._forget_trials(gathered, None)
         await self.reporter.portfolio(body, suspended(gathered, decision, waiting))
         return self.rhythm.leaving if waiting else None
@@ -226,7 +233,7 @@ class Reconciler:
         self, body: Body, gathered: Gathered
     ) -> tuple[GatewayState | None, float | None, float | None]:
         """Return what the gateway said, and in how many seconds something is due and it is asked again."""
-        decision = decide(gathered)
+        decision = decide(gathered, self.base.installation)
         key = gathered.portfolio.key
         secret = Key(key.namespace, gateway_secret(gathered.portfolio))
         seen = replace(self._look(gathered), gateway=await self._ask_gateway(key, secret))
@@ -350,6 +357,10 @@ class Reconciler:
             canary=canary_of(decision.trying),
         )
         wanted = desired(serving, circumstances)
+        if not decision.new_cluster and is_of_other_renderer(gathered.service):
+            last = restored(serving, newest(kept_revisions(gathered))) or serving
+            before = replace(circumstances, nonces=nonces)
+            wanted = _carried(gathered, desired(last, before), wanted)
         self.drains.note(serving.key, wanted.succession, retold.gateway, self.monotonic())
         return wanted
 
@@ -375,13 +386,13 @@ class Reconciler:
         assert serving is not None
         before = None if decision.new_cluster else gathered.service
         groups = json.dumps(group_digests(serving, before), sort_keys=True)
-        sources = [each for each in (serving, decision.trying) if each is not None]
-        inputs = "-".join(inputs_digest(each) for each in sources)
-        service = with_origin(manifest, inputs, self.base.installation)
-        service = with_notes(service, {GROUPS: groups})
+        held = rendered(before, ())
+        image = held.image if held is not None else self.base.installation.serving_image
+        cluster = manifest["spec"]["rayClusterConfig"]
+        notes = notes_of(cluster, image, *((renderer_of(before),) if before is not None else ()))
         leaving = gathered.service is not None and gathered.service["metadata"].get("deletionTimestamp")
-        if not leaving and not is_of_older_renderer(service, gathered.service):
-            await self.applier.apply(body, service)
+        if not leaving:
+            await self.applier.apply(body, with_notes(manifest, {GROUPS: groups, **notes}))
         await self.leaver.hold(body, held=True)
 
     async def _keep(self, body: Body, gathered: Gathered, serving: Portfolio) -> None:
@@ -428,6 +439,16 @@ class Reconciler:
         waits.append(self.deaths.seconds_until_over(gathered.portfolio.key, now))
         finite = [each for each in waits if each is not None and each != float("inf")]
         return max(min(finite), 0.0) if finite else None
+
+
+def _carried(gathered: Gathered, last: Desired, wanted: Desired) -> Desired:
+    """Return what is wanted, with the applications that another version of the operator rendered."""
+    assert gathered.service is not None
+    config = carried(running_config(gathered.service), last.serve_config, wanted.serve_config)
+    service = wanted.ray_service
+    rewritten = {**service, "spec": {**service["spec"], "serveConfigV2": as_yaml(config)}}
+    manifests = tuple(rewritten if each is service else each for each in wanted.manifests)
+    return replace(wanted, serve_config=config, manifests=manifests)
 
 
 def _unreadable(key: Key, problem: Problem) -> Report:

@@ -39,7 +39,7 @@ class Report:
     confirmed: str | None = None
     """Revision that every gateway replica runs on."""
     plan: Plan | None = None
-    """What waits for approval."""
+    """What waits for approval: an edit, or what an upgrade of the operator offers."""
     candidate: Manifest | None = None
     """What a part of the traffic tries."""
     rejected: Sequence[Manifest] = ()

@@ -20,7 +20,7 @@ from folio_operator.canary import with_trial
 from folio_operator.cluster import Body
 from folio_operator.decide import planned
 from folio_operator.desired import desired
-from folio_operator.plan import PLANNED, Plan, plan
+from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, plan
 from folio_operator.revisions import newest, restored
 from folio_operator.trials import candidates, served
 from folio_operator.world import Portfolio
@@ -49,7 +49,22 @@ def plan_against(held: reading.Held, loaded: Loaded, name: str | None) -> Plan:
     if last is None or service is None:
         return plan(desired(accepted, PLANNED), None)
     wanted = _annotated(accepted, body)
-    return with_trial(planned(wanted, last, service), wanted, last, candidates(kept))
+    found = with_trial(planned(wanted, last, service), wanted, last, candidates(kept))
+    return _with_offer(found, accepted, body)
+
+
+def _with_offer(found: Plan, accepted: Portfolio, live: Body | None) -> Plan:
+    """Return the plan beside what an upgraded operator offers, or with it where the files approve it."""
+    status: dict[str, Any] = (live or {}).get("status") or {}
+    waits = any(each["reason"] == "ApprovalRequired" for each in status.get("conditions") or ())
+    if "plan" not in status or waits or found.effect is Effect.NEW_CLUSTER:
+        return found
+    written = status["plan"]
+    change = Change(Effect.NEW_CLUSTER, "operator", written.get("message") or SECOND_CLUSTER)
+    offered = Plan(written["id"], (change,), written.get("extraGPUs") or 0)
+    if accepted.resource.spec.rollout.new_cluster.approved_plan != offered.id:
+        return replace(found, offered=offered)
+    return replace(offered, changes=(*found.changes, change))
 
 
 def _written_namespace(loaded: Loaded) -> str | None:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -66,6 +67,8 @@ class OperatorProcess:
     gateway_url: str
     folder: Path
     name: str = "one"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Variables beside those of every replica."""
 
     def __post_init__(self) -> None:
         self.port = free_port()
@@ -77,6 +80,7 @@ class OperatorProcess:
             "FOLIO_GATEWAY_URL": self.gateway_url,
             "FOLIO_HEALTH_HOST": "127.0.0.1",
             "FOLIO_HEALTH_PORT": str(self.port),
+            **self.settings,
         }
         self.log = self.folder / f"{self.name}-{self.port}.log"
         self.process = subprocess.Popen(

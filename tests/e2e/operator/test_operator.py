@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import signal
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import yaml
 from tests.e2e.operator.desk import PlayedDesk
 from tests.e2e.operator.process import OperatorProcess
-from tests.e2e.world import FAST, Namespace, wait_for
-from tests.unit.operator.desk import POLICY, PORTFOLIO
+from tests.e2e.world import FAST, Namespace, documents, wait_for
+from tests.unit.operator.desk import POLICY, PORTFOLIO, edited
 
 from folio_operator import cluster as kinds
 
@@ -232,6 +236,35 @@ def test_suspend_frees_the_cluster_and_resume_begins_with_the_gateway(desk: Play
     assert desk.applications() == {"gateway"}
 
 
+def test_an_upgrade_re_rolls_nothing_and_its_image_waits_for_approval(
+    desk: PlayedDesk, operators: list[OperatorProcess], tmp_path: Path, figure: Callable[[str], None]
+):
+    """KubeRay is awake here: it would answer any change of the cluster with another one."""
+    wait_for("the RayCluster appears", desk.ray_cluster, 60)
+    before, cluster = desk.service(), _ray_clusters(desk)
+    old = operators[0]
+    image = {"FOLIO_SERVING_IMAGE": "folio/serving:next"}
+    operators.insert(0, OperatorProcess(old.namespace, old.gateway_url, old.folder, "next", image))
+    old.stop()
+    wait_for("the new image is offered", lambda: "folio/serving:next" in _plan(desk).get("message", ""))
+    assert desk.condition("Stalled") == ("", "")
+    assert desk.service()["metadata"]["generation"] == before["metadata"]["generation"]
+
+    desk.apply({POLICY: {"limits.deadline": "28s"}})
+    wait_for("an edit arrives", lambda: "deadline_seconds: 28" in desk.service()["spec"]["serveConfigV2"])
+    wait_for("KubeRay saw it", lambda: _is_seen(desk))
+    time.sleep(5)  # KubeRay looks every 2 s
+    assert _ray_clusters(desk) == cluster
+    assert f"offers plan {_plan(desk)['id']}" in _folio_plan(desk, tmp_path)
+
+    approval = {"strategy": "BlueGreen", "approvedPlan": _plan(desk)["id"]}
+    desk.apply({PORTFOLIO: {"rollout": {"newCluster": approval}}})
+    began = time.monotonic()
+    wait_for("another RayCluster comes", lambda: "folio/serving:next" in _ray_clusters(desk).values(), 60)
+    figure(f"approval to the new RayCluster: {time.monotonic() - began:.1f} s")
+    wait_for("the offer is used up", lambda: _plan(desk) == {})
+
+
 def test_nothing_is_left_behind(desk: PlayedDesk):
     desk.namespace.delete(kinds.PORTFOLIO, "desk")
 
@@ -270,6 +303,37 @@ def test_a_portfolio_goes_without_kuberay_where_that_is_allowed(
         each["reason"] for each in desk.namespace.list(kinds.EVENT) if each["regarding"]["name"] == "desk"
     ]
     assert told.count("ReleasedWithoutKubeRay") == 1
+
+
+def _plan(desk: PlayedDesk) -> dict[str, Any]:
+    return dict(desk.status().get("plan") or {})
+
+
+def _is_seen(desk: PlayedDesk) -> bool:
+    service = desk.service()
+    seen = service.get("status", {}).get("observedGeneration")
+    return bool(seen == service["metadata"]["generation"])
+
+
+def _ray_clusters(desk: PlayedDesk) -> dict[str, str]:
+    """Every RayCluster, with the image of its head."""
+    return {
+        each["metadata"]["name"]: each["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["image"]
+        for each in desk.namespace.list(kinds.RAY_CLUSTER)
+    }
+
+
+def _folio_plan(desk: PlayedDesk, folder: Path) -> str:
+    """Return what `folio plan` says of the files as they were at first: an edit in place."""
+    file = folder / "desk.yaml"
+    parts = documents(edited({}))
+    for each in parts:
+        each["metadata"].pop("namespace", None)
+    file.write_text(yaml.safe_dump_all(parts))
+    command = [sys.executable, "-m", "folio_cli.main", "plan", "-f", str(file), "-n", desk.namespace.name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return " ".join(done.stdout.split())
 
 
 def _is_ready(operator: OperatorProcess) -> Any:

@@ -11,12 +11,15 @@ from tests.unit.operator.desk import GENERAL, POLICY, PORTFOLIO, Edits, edited
 from tests.unit.operator.shell import DESK, GHOST, Shell
 
 from folio_api.load import Text, load
+from folio_cli import show
 from folio_cli.cluster import planning, reading, telling
 from folio_cli.exits import Problem, UsageProblem
 from folio_cli.main import run
 from folio_operator import cluster as kinds
-from folio_operator.children import ROTATE
+from folio_operator.children import ROTATE, Installation
 from folio_operator.plan import Effect, Plan
+
+NEXT = Installation(serving_image="folio/serving:0.2.0")
 
 
 @pytest.fixture
@@ -58,6 +61,31 @@ async def test_the_id_is_the_one_that_the_operator_waits_for(settled: Shell):
     await settled.pass_over()
 
     assert settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]["id"] == found.id
+
+
+async def test_what_an_upgraded_operator_offers_is_told_beside_the_plan(settled: Shell):
+    settled.upgrade(NEXT)
+    await settled.pass_over()
+    found = await planned(settled, edited({}))
+
+    assert found.effect is Effect.IN_PLACE
+    assert found.offered is not None
+    told = show.plan_lines(found)
+    assert told[0] == "nothing changes"
+    assert f"offers plan {found.offered.id}: cluster: folio/serving:0.1.0" in told[1]
+    assert show.plan_json(found)["offered"]["id"] == found.offered.id
+
+    rollout = {"newCluster": {"strategy": "BlueGreen", "approvedPlan": found.offered.id}}
+    approved = await planned(settled, edited({PORTFOLIO: {"rollout": rollout}}))
+    assert (approved.id, approved.effect) == (found.offered.id, Effect.NEW_CLUSTER)
+    assert (await planned(settled, edited({PORTFOLIO: {"ray.image": "mine:1"}}))).offered is None
+
+
+async def test_a_plan_that_waits_for_its_edit_is_no_offer(settled: Shell):
+    settled.write({PORTFOLIO: {"ray.image": "registry/folio:2"}})
+    await settled.pass_over()
+
+    assert (await planned(settled, edited({}))).offered is None
 
 
 async def test_files_may_hold_the_policy_alone(settled: Shell):

@@ -79,18 +79,6 @@ async def test_what_needs_a_second_cluster_waits_for_approval(settled: Shell):
     assert "plan" not in settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]
 
 
-async def test_an_older_renderers_object_stays_until_an_input_changes(settled: Shell):
-    notes = {**settled.service()["metadata"]["annotations"], "folio.dev/renderer": "0-old"}
-    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "metadata.annotations", notes)
-    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "spec.rayClusterDeletionDelaySeconds", 61)
-    await settled.pass_over()
-    assert settled.cluster.writes == []
-
-    settled.write({POLICY: {"limits.deadline": "20s"}})
-    await settled.pass_over()
-    assert settled.service()["spec"]["rayClusterDeletionDelaySeconds"] == 60
-
-
 async def test_an_earlier_spec_that_comes_back_is_the_newest_revision_again(settled: Shell):
     def newest() -> str:
         kept = [b for (k, _), b in settled.cluster.objects.items() if k is kinds.REVISION]

@@ -24,9 +24,9 @@ def decisions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     taken: list[Any] = []
     decide = reconcile.decide
 
-    def counted(gathered: Any) -> Any:
+    def counted(gathered: Any, installation: Any) -> Any:
         taken.append(gathered)
-        return decide(gathered)
+        return decide(gathered, installation)
 
     monkeypatch.setattr(reconcile, "decide", counted)
     return taken
