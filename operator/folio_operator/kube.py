@@ -40,6 +40,17 @@ class KubeCluster:
                 return None
             raise
 
+    async def serves(self, kind: Kind) -> bool:
+        """Return whether the API server knows the kind; anybody may ask that."""
+        path = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.api_version}"
+        try:
+            found = await self._send("GET", kind, path)
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return any(each["name"] == kind.plural for each in found["resources"])
+
     async def list(self, kind: Kind) -> Sequence[Body]:
         return [body for each in self.namespaces or (None,) for body in await self._pages(kind, each)]
 

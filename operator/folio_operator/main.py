@@ -31,6 +31,7 @@ from folio_operator.events import Recorder
 from folio_operator.gateways import HttpGateways
 from folio_operator.gather import Gatherer
 from folio_operator.kuberay import KubeRay
+from folio_operator.late_kinds import LateKinds
 from folio_operator.lease import Election, Elector, Terms
 from folio_operator.leaving import Leaver
 from folio_operator.metrics import Metrics
@@ -77,11 +78,12 @@ class Operator:
         drained = asyncio.Event()
         workers = asyncio.create_task(self.queue.run(drained), name="workers")
         resync = asyncio.create_task(self.resync.run(), name="resync")
-        kopf_stop = asyncio.Event()
+        kopf_stop, late = asyncio.Event(), LateKinds(self.cluster)
         ours = asyncio.all_tasks()
         watching = await kopf.spawn_tasks(
             registry=handlers.build(self.wiring),
             settings=handlers.settings(namespaced=bool(settings.namespaces)),
+            insights=late.insights,
             identity=settings.identity,  # kopf would ask for a name of the user, and our image has none
             standalone=True,
             clusterwide=not settings.namespaces,
@@ -90,10 +92,13 @@ class Operator:
         )
         turn.catch_signals()
         running = asyncio.create_task(kopf.run_tasks(watching, ignored=ours), name="kopf")
+        looking = asyncio.create_task(late.run(), name="late-kinds") if settings.namespaces else None
         await _first(turn.stop.wait(), running)
         drained.set()
         await workers
         resync.cancel()
+        if looking is not None:
+            looking.cancel()
         kopf_stop.set()
         await asyncio.wait([running], timeout=STOP_SECONDS)
         await self.gateways.close()

@@ -75,7 +75,7 @@ from folio_operator.rendered import (
 from folio_operator.reports import Report
 from folio_operator.resting import Rest, looked, telling
 from folio_operator.retry import retried
-from folio_operator.revisions import newest, outlived, restored, revision
+from folio_operator.revisions import inputs_digest, newest, outlived, restored, revision
 from folio_operator.status import Finding, absent
 from folio_operator.succession import Drains, Past
 from folio_operator.trials import (
