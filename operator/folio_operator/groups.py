@@ -14,7 +14,7 @@ from typing import Any
 
 from folio_api.pools import Pool
 from folio_operator import effective, pods
-from folio_operator.checks.capacity import workers_needed
+from folio_operator.checks.capacity import least_workers
 from folio_operator.children import (
     ROLE_LABEL,
     Installation,
@@ -134,7 +134,7 @@ def pool_maxima(portfolio: Portfolio) -> dict[str, int]:
     spec = portfolio.resource.spec
     if spec.max_gpus is None:
         return {pool.name: pool.max_workers for pool in spec.pools}
-    least = {pool.name: _least(portfolio, pool) for pool in spec.pools}
+    least = {pool.name: least_workers(portfolio, pool) for pool in spec.pools}
     left = spec.max_gpus - sum(least[pool.name] * effective.worker_gpus(pool) for pool in spec.pools)
     maxima: dict[str, int] = {}
     for pool in spec.pools:
@@ -144,8 +144,3 @@ def pool_maxima(portfolio: Portfolio) -> dict[str, int]:
         left -= given * gpus
         maxima[pool.name] = least[pool.name] + given
     return maxima
-
-
-def _least(portfolio: Portfolio, pool: Pool) -> int:
-    members = [member for member in portfolio.members if member.entry.pool == pool.name]
-    return min(pool.max_workers, workers_needed(pool, members))

@@ -90,7 +90,7 @@ def _second_share(members: list[Member]) -> Decimal:
 
 
 def gpu_ceiling_holds(portfolio: Portfolio) -> Iterator[Failure]:
-    """MaxGPUs holds every minReplicas, and what one model's update takes besides."""
+    """MaxGPUs holds every minReplicas and what one model's update takes besides, and all minWorkers."""
     ceiling = portfolio.resource.spec.max_gpus
     if ceiling is None:
         return
@@ -103,6 +103,25 @@ def gpu_ceiling_holds(portfolio: Portfolio) -> Iterator[Failure]:
             " minReplicas, or write updateStrategy.type: Recreate"
         )
         yield Failure("GPUCeilingTooLow", in_portfolio(portfolio, "maxGPUs"), message)
+        return
+    workers = [
+        (pool.name, least_workers(portfolio, pool), effective.worker_gpus(pool))
+        for pool in portfolio.resource.spec.pools
+    ]
+    wanted = sum(least * gpus for _, least, gpus in workers)
+    if wanted > ceiling:
+        named = ", ".join(f"{least} x {gpus} in pool {name}" for name, least, gpus in workers if least * gpus)
+        message = (
+            f"the workers that always run take {wanted} GPUs ({named}): raise maxGPUs to {wanted}, or lower a"
+            " minWorkers or a minReplicas"
+        )
+        yield Failure("GPUCeilingTooLow", in_portfolio(portfolio, "maxGPUs"), message)
+
+
+def least_workers(portfolio: Portfolio, pool: Pool) -> int:
+    """Return the workers that a pool keeps room for, whatever its models do."""
+    members = [member for member in portfolio.members if member.entry.pool == pool.name]
+    return min(pool.max_workers, workers_needed(pool, members))
 
 
 def _surge(member: Member) -> int:

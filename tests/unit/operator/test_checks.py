@@ -92,6 +92,7 @@ BAD = [
     bad("PoolTooSmall", "models[general].pool", "wants 9 cpu", GENERAL, "vllm.resources.cpu", "9"),
     Bad("PoolTooSmall", "pools[l4].maxWorkers", "raise maxWorkers to 5", {PORTFOLIO: {"pools.0.maxWorkers": 4, "models.0.scaling": {"minReplicas": 5}}}),
     bad("GPUCeilingTooLow", "maxGPUs", "raise maxGPUs to 2", PORTFOLIO, "maxGPUs", 1),
+    bad("GPUCeilingTooLow", "maxGPUs", "take 7 GPUs (7 x 1 in pool l4): raise maxGPUs to 7", PORTFOLIO, "pools.0.minWorkers", 7),
     bad("QueueHidden", "models[general].scaling.targetOngoingRequests", "at most 16", PORTFOLIO, "models.0.scaling.targetOngoingRequests", 17),
     bad("NotCleared", "defaultLadder", "add pii to clearances of general or frontier", PORTFOLIO, "models.0.clearances", []),
     bad("NotCleared", "intents[facts].ladder", "in eu-west", PORTFOLIO, "region", "us"),
