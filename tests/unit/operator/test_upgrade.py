@@ -15,6 +15,7 @@ from folio_operator.desired import desired
 from folio_operator.plan import PLANNED, plan
 from folio_operator.serve_config import GATEWAY
 
+OLD = Installation()
 NEXT = Installation(serving_image="folio/serving:0.2.0", ray_version="2.61.0")
 DEADLINE: Edits = {POLICY: {"limits.deadline": "20s"}}
 BIGGER_HEAD: Edits = {PORTFOLIO: {"ray.head": {"resources": {"requests": {"cpu": "2", "memory": "6Gi"}}}}}
@@ -72,7 +73,7 @@ async def test_an_upgrade_writes_nothing_but_what_it_offers(upgraded: Shell):
     found = offer(upgraded)
     assert found is not None
     assert found["effect"] == "NewCluster"
-    assert "folio/serving:0.1.0 with Ray 2.60.0 -> folio/serving:0.2.0 with Ray 2.61.0" in found["message"]
+    assert f"{OLD.serving_image} with Ray 2.60.0 -> folio/serving:0.2.0 with Ray 2.61.0" in found["message"]
     for kind in ("Accepted", "Programmed", "ModelsReady", "Ready"):
         assert upgraded.condition(kind)[0] == "True"
     assert upgraded.condition("Stalled") == ("", "")
@@ -122,7 +123,7 @@ async def test_a_pool_that_is_added_joins_the_old_cluster(upgraded: Shell):
     upgraded.write({PORTFOLIO: {"pools.1": H100, "maxGPUs": 10}})
     await upgraded.pass_over()
 
-    assert images(upgraded) == ["folio/serving:0.1.0"] * 4
+    assert images(upgraded) == [OLD.serving_image] * 4
     assert cluster_of(upgraded)["rayVersion"] == "2.60.0"
 
 
@@ -197,7 +198,7 @@ async def test_without_the_note_of_what_was_rendered_the_live_object_tells(settl
     settled.write(DEADLINE)
     await settled.pass_over()
 
-    assert set(images(settled)) == {"folio/serving:0.1.0"}
+    assert set(images(settled)) == {OLD.serving_image}
     assert "folio.dev/cluster" in settled.service()["metadata"]["annotations"]
 
 
