@@ -60,9 +60,12 @@ WATCHED = (*INPUTS, *CHILDREN, *OF_KUBERAY)
 ALL = (*WATCHED, SECRET, CONFIG_MAP, SERVICE, EVENT, LEASE)
 
 
+_BY_NAME: Mapping[str, Kind] = {kind.name: kind for kind in ALL}
+
+
 def kind_of(body: Body) -> Kind:
     """Return the kind of an object that is one of Folio's or of its children."""
-    return next(kind for kind in ALL if kind.name == body["kind"])
+    return _BY_NAME[body["kind"]]
 
 
 def key_of(body: Body) -> Key:

@@ -24,7 +24,6 @@ from folio_operator.cluster import (
     CONFIG_MAP,
     MODEL,
     POLICY,
-    PORTFOLIO,
     RAY_CLUSTER,
     RAY_SERVICE,
     SECRET,
@@ -34,6 +33,7 @@ from folio_operator.cluster import (
     uid_of,
 )
 from folio_operator.credentials import REFRESH, Reader, values
+from folio_operator.naming import Subject, named_by
 from folio_operator.obstacles import Obstacle
 from folio_operator.status import GATEWAY, last_line
 from folio_operator.store import Store
@@ -43,7 +43,6 @@ from folio_operator.world import Application, ApplicationState, Member, Observed
 from folio_operator.world import gather as assemble
 
 R = TypeVar("R", bound=Resource)
-Subject = tuple[Kind, Key]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,8 @@ class Gatherer:
         resource = _with_notes(
             parsed.resource, {name: str(text) for name, text in _annotations(body).items()}
         )
-        portfolio, problems = self._portfolio(resource)
+        portfolio = self._portfolio(resource)
+        problems = tuple(self._unreadable_inputs(body))
         self.reader.refresh(portfolio.key, str(_annotations(body).get(REFRESH, "")), referenced(portfolio))
         files = await self.files(portfolio)
         keys = {key.name: frozenset(found) for (kind, key), found in files.items() if kind is SECRET}
@@ -120,10 +120,9 @@ class Gatherer:
 
     def users(self, kind: Kind, key: Key) -> Iterator[ModelPortfolio]:
         """Return the portfolios that refer to a policy or a model, and stay."""
-        for body in self.store.in_namespace(PORTFOLIO, key.namespace):
+        for body in self.store.namers(kind, key):
             resource = self.parse(body).resource
-            stays = not body["metadata"].get("deletionTimestamp")
-            if stays and isinstance(resource, ModelPortfolio) and (kind, key.name) in _named(resource):
+            if isinstance(resource, ModelPortfolio) and not body["metadata"].get("deletionTimestamp"):
                 yield resource
 
     async def files(self, portfolio: Portfolio) -> dict[Subject, Mapping[str, bytes]]:
@@ -131,34 +130,29 @@ class Gatherer:
         found = [(subject, await self.reader.read(*subject)) for subject in referenced(portfolio)]
         return {subject: values(body) for subject, body in found if body is not None}
 
-    def _portfolio(self, resource: ModelPortfolio) -> tuple[Portfolio, tuple[Problem, ...]]:
-        namespace = resource.key.namespace
-        policies = self._every(POLICY, RoutingPolicy, namespace)
-        models = self._every(MODEL, SpecialistModel, namespace)
-        portfolio = replace(assemble(resource, policies, models), allowed=self.allowed)
-        return portfolio, tuple(self._unreadable_inputs(resource))
+    def _portfolio(self, resource: ModelPortfolio) -> Portfolio:
+        namespace, spec = resource.key.namespace, resource.spec
+        policy = self._readable(RoutingPolicy, self.store.get(POLICY, Key(namespace, spec.policy_ref.name)))
+        named = {Key(namespace, entry.specialist) for entry in spec.models}
+        found = self._readable(SpecialistModel, *(self.store.get(MODEL, key) for key in sorted(named)))
+        if len(found) < len(named):  # what there is instead is told with what is missing
+            found = self._readable(SpecialistModel, *self.store.in_namespace(MODEL, namespace))
+        return replace(assemble(resource, policy, found), allowed=self.allowed)
 
-    def _unreadable_inputs(self, resource: ModelPortfolio) -> Iterator[Problem]:
+    def _unreadable_inputs(self, portfolio: Body) -> Iterator[Problem]:
         """An object that exists and cannot be read is not one that is missing: say so first."""
-        for kind, name in _named(resource):
-            body = self.store.get(kind, Key(resource.key.namespace, name))
+        for kind, key in named_by(portfolio):
+            body = self.store.get(kind, key)
             if body is not None and self.parse(body).resource is None:
-                yield _unreadable(kind.name, key_of(body), self.parse(body))
+                yield _unreadable(kind.name, key, self.parse(body))
 
-    def _every(self, kind: Kind, resource: type[R], namespace: str) -> Iterator[R]:
-        for body in self.store.in_namespace(kind, namespace):
-            parsed = self.parse(body).resource
-            if isinstance(parsed, resource):
-                yield parsed
+    def _readable(self, resource: type[R], *bodies: Body | None) -> list[R]:
+        parsed = (self.parse(body).resource for body in bodies if body is not None)
+        return [each for each in parsed if isinstance(each, resource)]
 
     def _active_cluster(self, portfolio: Key, service: Body | None) -> Body | None:
         name = _active_status(service).get("rayClusterName")
         return self.store.get(RAY_CLUSTER, Key(portfolio.namespace, name)) if name else None
-
-
-def _named(resource: ModelPortfolio) -> list[tuple[Kind, str]]:
-    models = [(MODEL, entry.specialist) for entry in resource.spec.models]
-    return [(POLICY, resource.spec.policy_ref.name), *models]
 
 
 def referenced(portfolio: Portfolio) -> list[Subject]:

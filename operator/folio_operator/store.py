@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from folio_api.meta import Key
 from folio_operator.children import PORTFOLIO_LABEL
-from folio_operator.cluster import CHILDREN, INPUTS, POD, Body, Kind, key_of, kind_of, uid_of
+from folio_operator.cluster import CHILDREN, INPUTS, POD, PORTFOLIO, Body, Kind, key_of, kind_of, uid_of
+from folio_operator.naming import Naming
 from folio_operator.obstacles import slim
 
 MOST_TOMBSTONES = 10_000
@@ -24,6 +25,7 @@ class Store:
 
     _objects: dict[Kind, dict[Key, Body]] = field(default_factory=lambda: defaultdict(dict))
     _owned: dict[Key, set[tuple[Kind, Key]]] = field(default_factory=lambda: defaultdict(set))
+    _naming: Naming = field(default_factory=Naming)
     _gone: dict[str, None] = field(default_factory=dict)
     """The uids that were deleted: a late answer to a write must not bring them back."""
 
@@ -35,7 +37,9 @@ class Store:
         if uid_of(body) in self._gone or (known is not None and not _is_newer(body, known)):
             return False
         self._objects[kind][key] = body
-        if kind not in INPUTS:
+        if kind is PORTFOLIO:
+            self._naming.put(body)
+        elif kind not in INPUTS:
             self._owned[_portfolio_key(body)].add((kind, key))
         return True
 
@@ -46,6 +50,8 @@ class Store:
         known = self._objects[kind].get(key)
         if known is not None and uid_of(known) == uid_of(body):
             del self._objects[kind][key]
+            if kind is PORTFOLIO:
+                self._naming.drop(key)
             self._owned[_portfolio_key(known)].discard((kind, key))
 
     def get(self, kind: Kind, key: Key) -> Body | None:
@@ -53,6 +59,10 @@ class Store:
 
     def every(self, kind: Kind) -> Iterator[Body]:
         return iter(tuple(self._objects[kind].values()))
+
+    def namers(self, kind: Kind, key: Key) -> Iterator[Body]:
+        """Return the portfolios that name a policy or a model."""
+        return (self._objects[PORTFOLIO][each] for each in self._naming.namers((kind, key)))
 
     def in_namespace(self, kind: Kind, namespace: str) -> Iterator[Body]:
         return (body for body in self.every(kind) if key_of(body).namespace == namespace)
