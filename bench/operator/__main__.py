@@ -1,0 +1,5 @@
+"""`make bench-operator`."""
+
+from bench.operator.run import main
+
+main()
