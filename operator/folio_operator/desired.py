@@ -77,27 +77,22 @@ def desired(portfolio: Portfolio, circumstances: Circumstances) -> Desired:
         starting=found.starting,
         standing=found.standing,
     )
+    config = serve_config(portfolio, rendering, applications=circumstances.applications)
     return Desired(
         site=circumstances.site,
         table=table,
         succession=found,
-        serve_config=serve_config(portfolio, rendering, applications=circumstances.applications),
-        manifests=_manifests(portfolio, rendering, circumstances),
+        serve_config=config,
+        manifests=_manifests(portfolio, config, found.active.revision, circumstances),
         copies=copies(portfolio),
     )
 
 
 def _manifests(
-    portfolio: Portfolio, rendering: Rendering, circumstances: Circumstances
+    portfolio: Portfolio, config: ServeConfig, revision: str, circumstances: Circumstances
 ) -> tuple[Manifest, ...]:
     installation = circumstances.installation
-    service = manifests.ray_service(
-        portfolio,
-        rendering,
-        installation,
-        applications=circumstances.applications,
-        held=circumstances.held,
-    )
+    service = manifests.ray_service(portfolio, config, revision, installation, circumstances.held)
     way_in = exposure(portfolio)
     guard = portfolio.resource.spec.gateway.min_replicas > 1
     return (

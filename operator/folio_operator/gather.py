@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args
 
-import yaml
-
 from folio_api.meta import Key, Resource
 from folio_api.model import SpecialistModel
 from folio_api.parse import Parsed, parse
@@ -35,6 +33,7 @@ from folio_operator.cluster import (
 from folio_operator.credentials import REFRESH, Reader, values
 from folio_operator.naming import Subject, named_by
 from folio_operator.obstacles import Obstacle
+from folio_operator.serve_text import TEXTS
 from folio_operator.status import GATEWAY, last_line
 from folio_operator.store import Store
 from folio_operator.succession import Asked
@@ -222,7 +221,7 @@ def asked(service: Body | None) -> Asked:
 @lru_cache(maxsize=2048)
 def _parsed(serve_config: str) -> Asked:
     """Parse a Serve configuration once, however many passes look at it."""
-    return Asked.of(yaml.load(serve_config, yaml.CSafeLoader) or {})
+    return Asked.of(TEXTS.read(serve_config) or {})
 
 
 def _active_status(service: Body | None) -> Mapping[str, Any]:

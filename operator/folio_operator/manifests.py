@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
-import yaml
-
-from folio_operator import effective, pods, serve_config
+from folio_operator import effective, pods
 from folio_operator.children import (
     PORTFOLIO_LABEL,
     RENDERER,
@@ -23,6 +20,8 @@ from folio_operator.children import (
 )
 from folio_operator.groups import worker_groups
 from folio_operator.rendered import Rendered
+from folio_operator.serve_config import GATEWAY, ServeConfig
+from folio_operator.serve_text import TEXTS
 from folio_operator.world import Portfolio
 
 HEAD_PORTS = {"gcs": 6379, "dashboard": 8265, "client": 10001, "serve": 8000, "metrics": 8080}
@@ -32,15 +31,13 @@ CLUSTER_DELETION_DELAY_SECONDS = 60
 
 def ray_service(
     portfolio: Portfolio,
-    rendering: serve_config.Rendering,
+    config: ServeConfig,
+    revision: str,
     installation: Installation,
-    *,
-    applications: Collection[str] | None = None,
     held: Rendered | None = None,
 ) -> Manifest:
-    """Return the RayService; the first holds the gateway alone: KubeRay waits for all applications."""
-    config = serve_config.serve_config(portfolio, rendering, applications=applications)
-    notes = {RENDERER: RENDERER_VERSION, "folio.dev/revision": rendering.table.revision}
+    """Return the RayService that asks for this configuration of Serve under this revision."""
+    notes = {RENDERER: RENDERER_VERSION, "folio.dev/revision": revision}
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
@@ -50,15 +47,10 @@ def ray_service(
             "rayClusterDeletionDelaySeconds": CLUSTER_DELETION_DELAY_SECONDS,
             "upgradeStrategy": {"type": _upgrade(portfolio)},
             "serveService": _serve_service(portfolio),
-            "serveConfigV2": as_yaml(config),
+            "serveConfigV2": TEXTS.write(config),
             "rayClusterConfig": ray_cluster(portfolio, installation, held),
         },
     }
-
-
-def as_yaml(config: serve_config.ServeConfig) -> str:
-    """Return the text that KubeRay wants, by libyaml: every pass over a portfolio writes it."""
-    return str(yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _upgrade(portfolio: Portfolio) -> str:
@@ -146,8 +138,6 @@ def disruption_budget(portfolio: Portfolio) -> Manifest:
         "metadata": metadata(portfolio, f"{portfolio.key.name}-gateway"),
         "spec": {
             "maxUnavailable": 1,
-            "selector": {
-                "matchLabels": {PORTFOLIO_LABEL: portfolio.key.name, ROLE_LABEL: serve_config.GATEWAY}
-            },
+            "selector": {"matchLabels": {PORTFOLIO_LABEL: portfolio.key.name, ROLE_LABEL: GATEWAY}},
         },
     }

@@ -59,7 +59,6 @@ from folio_operator.gather import (
 from folio_operator.giving_up import Patience
 from folio_operator.kuberay import is_untouched
 from folio_operator.leaving import Leaver
-from folio_operator.manifests import as_yaml
 from folio_operator.monitoring import pod_monitors
 from folio_operator.obstacles import Deaths, gpus, obstacles
 from folio_operator.pod_secrets import internal_token, new_token, pod_secrets
@@ -76,6 +75,7 @@ from folio_operator.reports import Report
 from folio_operator.resting import Rest, looked, telling
 from folio_operator.retry import retried
 from folio_operator.revisions import inputs_digest, newest, outlived, restored, revision
+from folio_operator.serve_text import TEXTS
 from folio_operator.status import Finding, absent
 from folio_operator.succession import Drains, Past
 from folio_operator.trials import (
@@ -446,7 +446,7 @@ def _carried(gathered: Gathered, last: Desired, wanted: Desired) -> Desired:
     assert gathered.service is not None
     config = carried(running_config(gathered.service), last.serve_config, wanted.serve_config)
     service = wanted.ray_service
-    rewritten = {**service, "spec": {**service["spec"], "serveConfigV2": as_yaml(config)}}
+    rewritten = {**service, "spec": {**service["spec"], "serveConfigV2": TEXTS.write(config)}}
     manifests = tuple(rewritten if each is service else each for each in wanted.manifests)
     return replace(wanted, serve_config=config, manifests=manifests)
 

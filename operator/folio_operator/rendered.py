@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import yaml
-
 from folio_operator.children import RENDERER, RENDERER_VERSION, Installation, Manifest
 from folio_operator.cluster import Body
 from folio_operator.groups import LiveGroup, without_counts
 from folio_operator.serve_config import GATEWAY, ServeConfig
+from folio_operator.serve_text import TEXTS
 
 RENDERED = "folio.dev/cluster"
 """Annotation of the RayService: the Ray cluster as it was rendered, and the image that its pods have where
@@ -76,7 +75,7 @@ def is_of_other_renderer(service: Body | None) -> bool:
 
 def running_config(service: Body) -> ServeConfig:
     """Return what Serve is asked for, whoever wrote it."""
-    return dict(yaml.load(service["spec"]["serveConfigV2"], yaml.CSafeLoader) or {})
+    return dict(TEXTS.read(service["spec"]["serveConfigV2"]) or {})
 
 
 def _noted(service: Body) -> tuple[Manifest, str] | None:
