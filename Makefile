@@ -1,7 +1,7 @@
 # Everything that Folio's developers and CI run. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check static generated images test-crds test-chart chart-tests e2e bench-gateway quickstart-matrix lock clean
+.PHONY: help setup demo test check static generated images test-crds test-chart chart-tests e2e bench-gateway bench-operator quickstart-matrix lock clean
 
 # An interpreter of Python 3.11 to make .venv from.
 PYTHON ?= python3.11
@@ -62,6 +62,9 @@ e2e: setup ## crds, chart and end to end, on KUBECONFIG's cluster or one that CL
 
 bench-gateway: setup ## the gateway's cost beside its peers
 	$(BIN)/python -m bench.gateway
+
+bench-operator: setup ## one operator and 500 portfolios, on KUBECONFIG's API server (ARGS=--sizes 50: fewer)
+	scripts/with-cluster.sh --kuberay --extras -- $(BIN)/python -m bench.operator $(ARGS)
 
 quickstart-matrix: setup ## ask every model of the quickstart every held-out item again (ARGS=--full: all of them)
 	$(BIN)/python examples/quickstart/matrix.py $(ARGS)

@@ -20,8 +20,12 @@ class Figures:
     start_requests: float
     """To the API server, a portfolio."""
     start_cpu: float
-    """Seconds of CPU, until all was at rest."""
-    edits: tuple[float, ...]
+    """Seconds of CPU, until all was Programmed."""
+    load: float
+    """Of the machine by then. Above the number of its CPUs all times are longer than they would be."""
+    passes: float | None = None
+    """Over each portfolio until then."""
+    edits: tuple[float, ...] = ()
     """Seconds from an edit to its RayService's edit."""
     confirmed: tuple[float, ...] = ()
     """Seconds from an edit until the portfolio says that its gateways confirmed it."""
@@ -44,7 +48,9 @@ class Figures:
             _seconds(self.status_seconds),
             _seconds(self.programmed_seconds),
             f"{self.start_requests:.1f}",
+            _plain(self.passes),
             f"{1000 * self.start_cpu / self.size:.0f}",
+            f"{self.load:.0f}",
             _quantiles(self.edits),
             _quantiles(self.confirmed),
             _seconds(self.policy_seconds),
@@ -62,7 +68,9 @@ HEAD = (
     "all have status s",
     "all Programmed s",
     "requests each",
+    "passes each",
     "CPU ms each",
+    "load",
     "edit to RayService ms p50 / p99",
     "edit to confirmed ms p50 / p99",
     "policy to a tenth s",

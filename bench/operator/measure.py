@@ -32,6 +32,7 @@ RENEWALS_PER_MINUTE = 30.0
 LEADER_RESYNC_SECONDS = "1000000"
 """No resync while something else is counted; the standby's comes soon, to be seen by itself."""
 STANDBY_RESYNC_SECONDS = "15"
+PASSES = 'folio_operator_reconcile_total{kind="ModelPortfolio"'
 OWN_REQUESTS = re.compile(r"^folio_operator_api_requests_total{(\S+)} (\S+)$", re.MULTILINE)
 TEMPLATE_KINDS = (
     kinds.RAY_SERVICE,
@@ -109,6 +110,7 @@ async def measure_folio(bench: Bench, size: int, *, failover: bool) -> Figures:
         try:
             taken = Taken(psutil.Process(operator.process.pid), began)
             await _start(bench, fleet, taken, before)
+            taken.found["passes"] = await asyncio.to_thread(operator.metric, PASSES) / size
             await _rest(fleet)
             await _quiet(operator)
             bench.template.write_text(await _template(fleet))
@@ -169,6 +171,7 @@ async def _start(bench: Bench, fleet: Fleet, taken: Taken, before: int) -> None:
         "programmed_seconds": programmed,
         "start_requests": sent / size,
         "start_cpu": cpu,
+        "load": os.getloadavg()[0],
     }
     say(
         f"all Programmed after {programmed:.1f} s; {sent / size:.1f} requests, {cpu / size:.3f} s of CPU each"
@@ -232,8 +235,7 @@ async def _failover(bench: Bench, fleet: Fleet, first: OperatorProcess, gateways
     first.stop(signal.SIGKILL)
     await _wait("the standby leads", lambda: asyncio.to_thread(standby.is_leader))
     leads = time.monotonic() - began
-    passes = 'folio_operator_reconcile_total{kind="ModelPortfolio"'
-    await _wait("all had a pass", lambda: _at_least(standby, passes, fleet.size))
+    await _wait("all had a pass", lambda: _at_least(standby, PASSES, fleet.size))
     took = time.monotonic() - began
     await _quiet(standby)
     say(

@@ -15,6 +15,7 @@ import datetime as dt
 import os
 import platform
 import signal
+import sys
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
@@ -31,7 +32,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-operator-") as own:
         folder = arguments.logs or Path(own)
         folder.mkdir(parents=True, exist_ok=True)
-        rows = asyncio.run(stoppable(run(arguments, folder)))
+        try:
+            rows = asyncio.run(stoppable(run(arguments, folder)))
+        except asyncio.CancelledError:
+            sys.exit("told to end; everything is put back")
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     day = dt.datetime.now(dt.UTC).date().isoformat()
     print(f"\n{day}, {platform.machine()}, {os.cpu_count()} CPUs, load {load}\n\n{table(rows)}")

@@ -76,6 +76,12 @@ def uid_of(body: Body) -> str:
     return str(body["metadata"].get("uid", ""))
 
 
+def stated(body: Body) -> Mapping[str, Any]:
+    """Return what differs after every edit of an object that people write, but for edits of its status."""
+    told_of_any = ("resourceVersion", "managedFields")
+    return {name: part for name, part in body["metadata"].items() if name not in told_of_any}
+
+
 class ApiError(Exception):
     """The API server said no, or could not be reached (status 0)."""
 

@@ -5,20 +5,25 @@ Only `on.event` and `index`: any other handler would make kopf write finalizers 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import kopf
 
+from folio_api.meta import Key
 from folio_operator.children import MANAGED_BY
 from folio_operator.cluster import (
     CHILDREN,
+    MODEL,
     OF_KUBERAY,
     POD,
+    POLICY,
     WATCHED,
     Body,
     Kind,
+    key_of,
+    stated,
 )
 from folio_operator.gather import Gatherer
 from folio_operator.obstacles import Deaths
@@ -38,6 +43,8 @@ class Wiring:
     put: Callable[[Item], None]
     deaths: Deaths
     monotonic: Callable[[], float]
+    _told: dict[tuple[Kind, Key], Mapping[str, Any]] = field(default_factory=dict)
+    """Of each policy and model, the edit that its portfolios were last told of."""
 
     def index(self, kind: Kind, body: kopf.Body) -> None:
         self.store.put({"apiVersion": kind.api_version, "kind": kind.name, **body})
@@ -51,8 +58,20 @@ class Wiring:
             self.gatherer.forget(seen)
         else:
             self.store.put(seen)
+        if kind in (POLICY, MODEL) and not self._is_news(kind, change, seen):
+            self.put(Item(kind, key_of(seen)))
+            return
         for item in concerned(kind, seen, self.gatherer):
             self.put(item)
+
+    def _is_news(self, kind: Kind, change: str | None, seen: Body) -> bool:
+        """Return whether portfolios care: a policy of hundreds has a new status whenever one of them has."""
+        subject, now = (kind, key_of(seen)), stated(seen)
+        if change == "DELETED":
+            self._told.pop(subject, None)
+            return True
+        before, self._told[subject] = self._told.get(subject), now
+        return before != now
 
 
 def build(wiring: Wiring) -> kopf.OperatorRegistry:
@@ -77,6 +96,19 @@ def _watch(registry: kopf.OperatorRegistry, wiring: Wiring, kind: Kind) -> None:
     kopf.on.event(**where, id=f"event-{kind.plural}")(_async(event))
 
 
+class _NothingKept(kopf.DiffBaseStorage):  # type: ignore[misc]
+    """What kopf compares of an object with its last state: nothing. Else it copies it at every event."""
+
+    def build(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
 def _async(function: Callable[..., None]) -> Callable[..., Any]:
     """Run the handler on the loop: kopf would send a plain function to a thread."""
 
@@ -91,6 +123,7 @@ def settings(*, namespaced: bool) -> kopf.OperatorSettings:
     chosen = kopf.OperatorSettings()
     chosen.scanning.disabled = namespaced
     chosen.posting.enabled = False
+    chosen.persistence.diffbase_storage = _NothingKept()
     chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
     for kind in (*CHILDREN, *OF_KUBERAY):
         chosen.watching.label_selectors[kind.api_version, kind.plural] = f"{MANAGED_BY}=folio"

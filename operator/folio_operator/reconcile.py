@@ -6,9 +6,9 @@ Expected trouble ends in a condition; an API server that is down or busy raises,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from folio_api.meta import Key
 from folio_api.table import GatewayState
@@ -77,6 +77,7 @@ from folio_operator.retry import retried
 from folio_operator.revisions import inputs_digest, newest, outlived, restored, revision
 from folio_operator.serve_text import TEXTS
 from folio_operator.status import Finding, absent
+from folio_operator.store import Store
 from folio_operator.succession import Drains, Past
 from folio_operator.trials import (
     Evidence,
@@ -117,7 +118,8 @@ class Retold:
 class Reporter(Protocol):
     """Writes statuses; see statuses.py."""
 
-    async def portfolio(self, body: Body, found: Report) -> None: ...
+    async def portfolio(self, body: Body, found: Report) -> Mapping[str, Any]:
+        """Return the status as it is stored."""
 
     def forget(self, portfolio: Key) -> None: ...
 
@@ -210,7 +212,7 @@ class Reconciler:
         if self.monotonic() >= rest.until:
             return False
         store, reader = self.applier.store, self.gatherer.reader
-        if rest.versions != rest.looked.versions(store, reader):
+        if rest.versions != rest.looked.versions(store, reader) or rest.status != _status(store, key):
             return False
         return telling(await self._ask_gateway(key, rest.looked.gateway_secret)) == rest.gateway
 
@@ -219,20 +221,22 @@ class Reconciler:
         key, store, reader = gathered.portfolio.key, self.applier.store, self.gatherer.reader
         seen = looked(gathered.portfolio, tuple(referenced(gathered.portfolio)))
         before = seen.versions(store, reader)
-        gateway, due, poll = await self._pass(body, gathered)
+        status, gateway, due, poll = await self._pass(body, gathered)
         after = min((each for each in (due, poll) if each is not None), default=None)
         if before == seen.versions(store, reader) and has_gateway(gathered.service):
             waits = [reader.seconds_until_due(*each) for each in seen.own_secrets]
             until = self.monotonic() + min([*waits, *([due] if due is not None else [])])
-            self._rests[key] = Rest(seen, before, telling(gateway), until, after)
+            self._rests[key] = Rest(seen, before, status, telling(gateway), until, after)
         else:
             self._rests.pop(key, None)
         return after
 
     async def _pass(
         self, body: Body, gathered: Gathered
-    ) -> tuple[GatewayState | None, float | None, float | None]:
-        """Return what the gateway said, and in how many seconds something is due and it is asked again."""
+    ) -> tuple[Mapping[str, Any], GatewayState | None, float | None, float | None]:
+        """Return the status, what the gateway said, and in how many seconds something is due and it is asked
+        again.
+        """
         decision = decide(gathered, self.base.installation)
         key = gathered.portfolio.key
         secret = Key(key.namespace, gateway_secret(gathered.portfolio))
@@ -254,10 +258,10 @@ class Reconciler:
         extras = self._extras(decision.serving) if decision.serving is not None else []
         if exposed := await self.extras.apply(body, extras):
             found = replace(found, findings=(*found.findings, exposed))
-        await self.reporter.portfolio(body, found)
+        status = await self.reporter.portfolio(body, found)
         extra_seconds = self.extras.seconds_until_due(extras)
         due = self._due_seconds(gathered, trouble, retry_seconds, extra_seconds, trial_seconds)
-        return seen.gateway, due, self._poll_seconds(gathered, found)
+        return status, seen.gateway, due, self._poll_seconds(gathered, found)
 
     async def _try(
         self, body: Body, gathered: Gathered, trying: Portfolio, gateway: GatewayState | None
@@ -449,6 +453,11 @@ def _carried(gathered: Gathered, last: Desired, wanted: Desired) -> Desired:
     rewritten = {**service, "spec": {**service["spec"], "serveConfigV2": TEXTS.write(config)}}
     manifests = tuple(rewritten if each is service else each for each in wanted.manifests)
     return replace(wanted, serve_config=config, manifests=manifests)
+
+
+def _status(store: Store, key: Key) -> Mapping[str, Any] | None:
+    body = store.get(PORTFOLIO, key)
+    return body.get("status") if body is not None else None
 
 
 def _unreadable(key: Key, problem: Problem) -> Report:

@@ -6,12 +6,25 @@ much as comparing the versions of its objects.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from folio_api.meta import Key
 from folio_api.table import BudgetState, GatewayState
 from folio_operator.children import gateway_secret, models_secret, ray_token_secret
-from folio_operator.cluster import CHILDREN, MODEL, OF_KUBERAY, POLICY, PORTFOLIO, SECRET, Body, Kind, uid_of
+from folio_operator.cluster import (
+    CHILDREN,
+    MODEL,
+    OF_KUBERAY,
+    POLICY,
+    PORTFOLIO,
+    SECRET,
+    Body,
+    Kind,
+    stated,
+    uid_of,
+)
 from folio_operator.credentials import Reader
 from folio_operator.store import Store
 from folio_operator.world import Portfolio
@@ -36,8 +49,9 @@ class Looked:
         return self.own_secrets[0][1]
 
     def versions(self, store: Store, reader: Reader) -> Versions:
-        """Return what changes whenever any of it does."""
-        inputs = [_version(store.get(kind, key)) for kind, key in self.inputs]
+        """Return what changes whenever any of it does, the status of what people write aside: we write it."""
+        found = (store.get(kind, key) for kind, key in self.inputs)
+        inputs = [stated(body) if body is not None else None for body in found]
         children = map(_version, store.children(self.portfolio, (*CHILDREN, *OF_KUBERAY)))
         credentials = [
             _version(reader.known(kind, key)) for kind, key in (*self.own_secrets, *self.credentials)
@@ -51,6 +65,8 @@ class Rest:
 
     looked: Looked
     versions: Versions
+    status: Mapping[str, Any]
+    """What the portfolio says; somebody else may write it."""
     gateway: GatewayState | None
     """What was telling of its answer."""
     until: float

@@ -79,7 +79,8 @@ class Statuses:
     """Asks for a pass over a policy or a model."""
     _reports: dict[Key, Report] = field(default_factory=dict)
 
-    async def portfolio(self, body: Body, found: Report) -> None:
+    async def portfolio(self, body: Body, found: Report) -> Mapping[str, Any]:
+        """Write the portfolio's status; return it as it is stored."""
         before = self._reports.get(found.key)
         self._reports[found.key] = found
         self.meter.portfolio(found)
@@ -88,7 +89,7 @@ class Statuses:
                 _concerned(found) | (_concerned(before) if before else set()), key=_order
             ):
                 self.put(kind, key)
-        await self._write(body, portfolio_status(found, body, self.now()))
+        return await self._write(body, portfolio_status(found, body, self.now()))
 
     def forget(self, portfolio: Key) -> None:
         """A portfolio is gone: what it used is told."""
@@ -121,11 +122,11 @@ class Statuses:
         done = [each for each in found if each is not None and has_judged(each, body)]
         return done if len(done) == len(found) else None
 
-    async def _write(self, body: Body, status: Manifest) -> None:
+    async def _write(self, body: Body, status: Manifest) -> Mapping[str, Any]:
         kind, key = kind_of(body), key_of(body)
         before: Mapping[str, Any] = body.get("status") or {}
         if says_the_same(before, status, kind):
-            return
+            return before
         document = {
             "apiVersion": kind.api_version,
             "kind": kind.name,
@@ -133,13 +134,15 @@ class Statuses:
             "status": status,
         }
         try:
-            self.store.put(await self.cluster.apply(document, subresource="status"))
+            stored = await self.cluster.apply(document, subresource="status")
         except ApiError as error:
             if error.status != 404:
                 raise
-            return  # deleted meanwhile
+            return before  # deleted meanwhile
+        self.store.put(stored)
         turns = transitions(before.get("conditions") or (), status.get("conditions", ()))
         await self.recorder.record(body, turns, self.now())
+        return dict(stored["status"])
 
 
 def says_the_same(before: Mapping[str, Any], status: Manifest, kind: Kind) -> bool:

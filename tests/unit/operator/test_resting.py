@@ -70,6 +70,14 @@ def _serve_fails(shell: Shell) -> None:
     shell.serve_runs("gateway", triage="RuntimeError: gone")
 
 
+def _overwrite_status(shell: Shell) -> None:
+    shell.cluster.edit(kinds.PORTFOLIO, DESK, "status.modelsReady", "9/9")
+
+
+def _lose_the_finalizer(shell: Shell) -> None:
+    shell.cluster.edit(kinds.PORTFOLIO, DESK, "metadata.finalizers", [])
+
+
 def _gateway_changes(shell: Shell) -> None:
     shell.gateway_says(shell.wanted_revision(), triage="Loading")
 
@@ -81,7 +89,18 @@ def _time_passes(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [_edit_policy, _drift, _annotate, _lose_a_child, _scale, _serve_fails, _gateway_changes, _time_passes],
+    [
+        _edit_policy,
+        _drift,
+        _annotate,
+        _lose_a_child,
+        _scale,
+        _serve_fails,
+        _overwrite_status,
+        _lose_the_finalizer,
+        _gateway_changes,
+        _time_passes,
+    ],
 )
 async def test_any_change_ends_the_rest(
     settled: Shell, decisions: list[Any], change: Callable[[Shell], None]
@@ -94,6 +113,29 @@ async def test_any_change_ends_the_rest(
     change(settled)
     await settled.pass_over()
     assert len(decisions) == 1
+
+
+async def test_a_pass_that_wrote_nothing_but_its_own_status_is_the_last(settled: Shell, decisions: list[Any]):
+    await settled.pass_over()
+    settled.gateway_says(settled.wanted_revision(), triage="Loading")
+    decisions.clear()
+    settled.cluster.writes.clear()
+    for _ in range(3):
+        await settled.pass_over()
+
+    assert "apply ModelPortfolio/desk/status" in settled.cluster.writes
+    assert len(decisions) == 1
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kinds.POLICY, "default"), (kinds.MODEL, "triage")])
+async def test_the_status_of_a_policy_or_a_model_does_not_end_the_rest(
+    settled: Shell, decisions: list[Any], kind: kinds.Kind, name: str
+):
+    await settled.pass_over()
+    decisions.clear()
+    settled.cluster.edit(kind, Key("bank", name), "status.observedGeneration", 99)
+    await settled.reconciler.reconcile(DESK)
+    assert decisions == []
 
 
 async def test_what_is_used_of_a_budget_ends_the_rest_only_when_all_is(settled: Shell, decisions: list[Any]):
