@@ -252,7 +252,7 @@ class Reconciler:
         elif trouble is None:
             trial, trial_seconds = await self._try(body, gathered, decision.trying, seen.gateway)
             if trial.has_ended:  # the next pass does what follows, and tells of it
-                return seen.gateway, 0.0, None
+                return body.get("status") or {}, seen.gateway, 0.0, None
         pods = self.applier.store.children(key, (POD,))
         found = replace(report(gathered, decision, seen, trouble, trial), gpus=gpus(pods))
         extras = self._extras(decision.serving) if decision.serving is not None else []
