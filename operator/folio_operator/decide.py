@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from folio_operator import checks
 from folio_operator.applications import application
 from folio_operator.canary import base_of
-from folio_operator.children import Installation, Manifest
+from folio_operator.children import Installation
 from folio_operator.cluster import REVISION, Body, kind_of
-from folio_operator.desired import Circumstances, Desired, desired
+from folio_operator.desired import Circumstances, desired
 from folio_operator.drift import digest
 from folio_operator.gather import Gathered, deployed, groups_of
 from folio_operator.groups import without_counts, worker_groups
@@ -156,29 +156,3 @@ def current_nonces(portfolio: Portfolio, service: Body | None) -> dict[str, str]
 def circumstances_of(gathered: Gathered, base: Circumstances) -> Circumstances:
     """Return the circumstances of this very portfolio: what stands of it, its live groups in their order."""
     return replace(base, held=rendered(gathered.service, groups_of(gathered.ray_cluster)))
-
-
-def bounds_patch(wanted: Desired, ray_cluster: Body | None) -> list[Manifest]:
-    """Return the JSON patch that brings new bounds of the worker groups to the live RayCluster.
-
-    KubeRay never does; the tests in it refuse the patch if the groups have moved meanwhile.
-    """
-    groups = {
-        group["groupName"]: group
-        for group in wanted.ray_service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
-    }
-    operations: list[Manifest] = []
-    for index, live in enumerate(groups_of(ray_cluster)):
-        group = groups.get(live["groupName"])
-        if group is not None and _bounds(group) != _bounds(live):
-            path = f"/spec/workerGroupSpecs/{index}"
-            operations.append({"op": "test", "path": f"{path}/groupName", "value": live["groupName"]})
-            operations += [
-                {"op": "add", "path": f"{path}/{field}", "value": value}
-                for field, value in _bounds(group).items()
-            ]
-    return operations
-
-
-def _bounds(group: Mapping[str, int]) -> dict[str, int | None]:
-    return {field: group.get(field) for field in ("minReplicas", "maxReplicas")}

@@ -126,6 +126,12 @@ def without_counts(group: Mapping[str, Any]) -> Manifest:
     return {name: value for name, value in group.items() if name not in GROUP_COUNTS}
 
 
+def worker_gpus(group: Mapping[str, Any]) -> int:
+    """Return the GPUs that one worker of a rendered group takes."""
+    limits = group["template"]["spec"]["containers"][0].get("resources", {}).get("limits", {})
+    return sum(int(limits.get(name, 0)) for name in effective.GPU_RESOURCES)
+
+
 def pool_maxima(portfolio: Portfolio) -> dict[str, int]:
     """Return each pool's most workers, cut so that their GPUs never sum above maxGPUs.
 

@@ -13,10 +13,9 @@ from enum import IntEnum
 from typing import Any
 
 from folio_api.table import Table
-from folio_operator import effective
 from folio_operator.children import Installation, Manifest
 from folio_operator.desired import Circumstances, Desired
-from folio_operator.groups import GROUP_COUNTS, without_counts
+from folio_operator.groups import GROUP_COUNTS, without_counts, worker_gpus
 from folio_operator.rendered import Rendered, image_of
 from folio_operator.serve_config import GATEWAY
 
@@ -119,13 +118,7 @@ def cluster_digest(cluster: Manifest) -> str:
 
 def gpus_of(cluster: Manifest) -> int:
     """Return the GPUs that a cluster takes at once: those of its workers that always run."""
-    return sum(_gpus(group) * group["replicas"] for group in cluster["workerGroupSpecs"])
-
-
-def _gpus(group: Manifest) -> int:
-    resources = group["template"]["spec"]["containers"][0].get("resources", {})
-    limits = resources.get("limits", {})
-    return sum(int(limits.get(name, 0)) for name in effective.GPU_RESOURCES)
+    return sum(worker_gpus(group) * group["replicas"] for group in cluster["workerGroupSpecs"])
 
 
 def _cluster(rendered: Desired) -> Manifest:

@@ -18,6 +18,7 @@ from folio_operator.apply import (
     refusal,
     with_notes,
 )
+from folio_operator.bounds import bounds_patch, workers
 from folio_operator.canary import canary_of
 from folio_operator.children import Manifest, gateway_secret, models_secret, ray_token_secret
 from folio_operator.cluster import (
@@ -33,7 +34,6 @@ from folio_operator.decide import (
     GROUPS,
     Decision,
     applications,
-    bounds_patch,
     circumstances_of,
     current_nonces,
     decide,
@@ -52,6 +52,7 @@ from folio_operator.gather import (
     Problem,
     asked,
     gateway_trouble,
+    groups_of,
     has_gateway,
     observed,
     referenced,
@@ -342,14 +343,22 @@ class Reconciler:
                 await self._apply_service(body, gathered, decision, manifest)
             elif not is_extra(manifest):
                 await self.applier.apply(body, manifest)
-        if operations := bounds_patch(wanted, gathered.ray_cluster):
-            assert gathered.ray_cluster is not None
-            await self.applier.patch(gathered.ray_cluster, operations)
+        await self._bound(gathered, wanted, serving.resource.spec.max_gpus)
         is_approved = decision.accepted.status == "True" and decision.waiting is None
         if is_approved:
             await self._keep(body, gathered, serving)
         await self._forget_trials(gathered, inputs_digest(gathered.portfolio) if is_approved else None)
         await self.applier.prune(body, gathered.children, wanted.manifests)
+
+    async def _bound(self, gathered: Gathered, wanted: Desired, ceiling: int | None) -> None:
+        """Bring the bounds of the worker groups to the RayCluster that runs."""
+        live = gathered.ray_cluster
+        if live is None:
+            return
+        groups = wanted.ray_service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+        present = workers(self.applier.store.children(gathered.portfolio.key, (POD,)), live)
+        if operations := bounds_patch(groups, groups_of(live), present, ceiling):
+            await self.applier.patch(live, operations)
 
     def _wanted(self, gathered: Gathered, decision: Decision, serving: Portfolio, retold: Retold) -> Desired:
         nonces = current_nonces(serving, gathered.service)
