@@ -8,17 +8,32 @@ tables; these go live at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from folio_api.table import GatewayState, Trial
 from folio_api.types import duration_text
 from folio_operator import checks, desired
 from folio_operator.children import Manifest
+from folio_operator.cluster import Body
 from folio_operator.conditions import timestamp
 from folio_operator.plan import PLANNED, Change, Effect, Plan
 from folio_operator.render_table import routing_table
 from folio_operator.serve_config import GATEWAY
-from folio_operator.trials import MOST_REJECTED, Candidate, Standing, candidate_of
+from folio_operator.trials import (
+    MOST_REJECTED,
+    Candidate,
+    Evidence,
+    Standing,
+    begun,
+    candidate_of,
+    candidates,
+    ended,
+    seconds_left,
+    served,
+    standing,
+)
 from folio_operator.world import Portfolio
 
 
@@ -54,6 +69,36 @@ def canary_of(trying: Portfolio | None) -> desired.Canary | None:
     """Return the second table of a portfolio's gateways."""
     canary = trying.resource.spec.rollout.canary if trying else None
     return desired.Canary(routing_table(trying), canary.percent) if trying and canary else None
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a trial goes on."""
+
+    standing: Standing
+    seconds_left: float | None
+    """Until its time is over; None: it has not begun, or is over."""
+    note: Manifest | None
+    """What is to be remembered of a beginning or an end."""
+
+
+def course(
+    trying: Portfolio, revisions: Iterable[Body], counts: Trial, gateway: GatewayState | None, now: datetime
+) -> Course:
+    """Return how the candidate stands; its time begins when every gateway replica holds it."""
+    canary, every = trying.resource.spec.rollout.canary, tuple(revisions)
+    assert canary is not None
+    kept, known = served(every), candidate_of(trying, candidates(every))
+    evidence = Evidence(counts, gateway, known.since if known else None)
+    note = None
+    if evidence.since is None and evidence.is_held:
+        evidence = replace(evidence, since=now)
+        note = begun(trying, kept, evidence.table, now)
+    found = standing(canary, evidence, now)
+    if found.has_ended:
+        return Course(found, 0.0, ended(trying, kept, evidence, found, now))
+    left = seconds_left(canary, evidence.since, now) if evidence.since else 0.0
+    return Course(found, left if left > 0 else None, note)
 
 
 def with_trial(found: Plan, portfolio: Portfolio, last: Portfolio, known: Iterable[Candidate] = ()) -> Plan:

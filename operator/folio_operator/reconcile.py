@@ -6,7 +6,7 @@ Expected trouble ends in a condition; an API server that is down or busy raises,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -19,16 +19,18 @@ from folio_operator.apply import (
     with_notes,
 )
 from folio_operator.bounds import bounds_patch, workers
-from folio_operator.canary import canary_of
+from folio_operator.canary import Course, canary_of, course
 from folio_operator.children import Manifest, gateway_secret, models_secret, ray_token_secret
 from folio_operator.cluster import (
     POD,
     PORTFOLIO,
     RAY_CLUSTER,
     RAY_SERVICE,
+    REVISION,
     SECRET,
     ApiError,
     Body,
+    kind_of,
 )
 from folio_operator.decide import (
     GROUPS,
@@ -80,17 +82,7 @@ from folio_operator.serve_text import TEXTS
 from folio_operator.status import Finding, absent
 from folio_operator.store import Store
 from folio_operator.succession import Drains, Past
-from folio_operator.trials import (
-    Evidence,
-    Standing,
-    Tallies,
-    begun,
-    candidate_of,
-    ended,
-    forgotten,
-    seconds_left,
-    standing,
-)
+from folio_operator.trials import Tallies, forgotten
 from folio_operator.world import Application, Observed, Portfolio
 
 
@@ -251,8 +243,12 @@ class Reconciler:
         if decision.trying is None:
             self.tallies.forget(key)
         elif trouble is None:
-            trial, trial_seconds = await self._try(body, gathered, decision.trying, seen.gateway)
-            if trial.has_ended:  # the next pass does what follows, and tells of it
+            taken = self._try(gathered, decision.trying, seen.gateway)
+            if taken.note is not None:
+                trouble = await self._hindrance(self.applier.apply(body, taken.note))
+            if trouble is None:
+                trial, trial_seconds = taken.standing, taken.seconds_left
+            if trial is not None and trial.has_ended:  # the next pass does what follows, and tells of it
                 return body.get("status") or {}, seen.gateway, 0.0, None
         pods = self.applier.store.children(key, (POD,))
         found = replace(report(gathered, decision, seen, trouble, trial), gpus=gpus(pods))
@@ -264,26 +260,10 @@ class Reconciler:
         due = self._due_seconds(gathered, trouble, retry_seconds, extra_seconds, trial_seconds)
         return status, seen.gateway, due, self._poll_seconds(gathered, found)
 
-    async def _try(
-        self, body: Body, gathered: Gathered, trying: Portfolio, gateway: GatewayState | None
-    ) -> tuple[Standing, float | None]:
-        """Return how the candidate stands, and in how many seconds its time is over; note when that begins,
-        and how it ends.
-        """
-        canary, now = trying.resource.spec.rollout.canary, self.leaver.kuberay.now()
-        assert canary is not None
-        kept, known = kept_revisions(gathered), candidate_of(trying, tried_revisions(gathered))
-        table = routing_table(trying).revision
-        counts = self.tallies.note(trying, table, gateway)
-        evidence = Evidence(table, counts, gateway, known.since if known else None)
-        if evidence.since is None and evidence.is_held:
-            evidence = replace(evidence, since=now)
-            await self.applier.apply(body, begun(trying, kept, table, now))
-        found = standing(canary, evidence, now)
-        if found.has_ended:
-            await self.applier.apply(body, ended(trying, kept, evidence, found, now))
-        left = seconds_left(canary, evidence.since, now) if evidence.since else 0.0
-        return found, left if left > 0 else None
+    def _try(self, gathered: Gathered, trying: Portfolio, gateway: GatewayState | None) -> Course:
+        counts = self.tallies.note(trying, routing_table(trying).revision, gateway)
+        revisions = [each for each in gathered.children if kind_of(each) is REVISION]
+        return course(trying, revisions, counts, gateway, self.leaver.kuberay.now())
 
     def _look(self, gathered: Gathered) -> Observed:
         """Return what Serve said through KubeRay, and what keeps pods from running."""
@@ -304,8 +284,12 @@ class Reconciler:
     ) -> Finding | None:
         """Bring about what ought to be; return why it cannot be, if only a person can help."""
         assert decision.serving is not None
+        return await self._hindrance(self._apply_all(body, gathered, decision, decision.serving, retold))
+
+    async def _hindrance(self, work: Awaitable[object]) -> Finding | None:
+        """Do it, or return why it cannot be done if only a person can help."""
         try:
-            await self._apply_all(body, gathered, decision, decision.serving, retold)
+            await work
         except NameConflictError as conflict:
             return Finding("Programmed", "False", "NameConflict", str(conflict))
         except ApiError as error:

@@ -73,11 +73,15 @@ class Candidate:
 class Evidence:
     """What is known of a candidate."""
 
-    table: str
     counts: Trial
     gateway: GatewayState | None
     since: datetime | None
     """When every gateway replica first held it; None: not yet."""
+
+    @property
+    def table(self) -> str:
+        """The revision that gateways know it by."""
+        return self.counts.revision
 
     @property
     def is_held(self) -> bool:

@@ -48,10 +48,10 @@ class Trial:
     def look(self) -> Evidence:
         state = GatewayState.model_validate(self.served.state())
         counts = self.tallies.note(desk(), self.candidate.revision, state)
-        seen = Evidence(self.candidate.revision, counts, state, self.since)
+        seen = Evidence(counts, state, self.since)
         if self.since is None and seen.is_held and len(state.replicas) == REPLICAS:
             self.since = datetime.now(UTC)
-        return Evidence(self.candidate.revision, counts, state, self.since)
+        return Evidence(counts, state, self.since)
 
     def stands(self) -> Standing:
         return standing(CANARY, self.look(), datetime.now(UTC))

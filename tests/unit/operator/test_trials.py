@@ -33,7 +33,7 @@ def replica(name: str = "a", **fields: Any) -> ReplicaState:
 
 
 def evidence(counts: Trial, *replicas: ReplicaState, since: datetime | None = BEGAN) -> trials.Evidence:
-    return trials.Evidence("new", counts, GatewayState(replicas=replicas or (replica(),)), since)
+    return trials.Evidence(counts, GatewayState(replicas=replicas or (replica(),)), since)
 
 
 def stands(
