@@ -11,6 +11,7 @@ from tests.unit.operator.shell import DESK, GHOST, Shell
 from folio_api.table import Trial
 from folio_operator import cluster as kinds
 from folio_operator.canary import base_of
+from folio_operator.cluster import ApiError
 
 CANARY = {"percent": 10, "duration": "30m", "abortOn": {"maxErrorRate": "0.02", "maxEscalationRate": "0.4"}}
 TRIED = {PORTFOLIO: {"rollout": {"canary": CANARY}}}
@@ -229,6 +230,17 @@ async def test_a_table_that_a_gateway_cannot_use_is_rejected_though_nobody_tried
     await trying.pass_over()
     assert "the artifact is not there" in trying.message("Programmed")
     assert status(trying)["rejected"][0]["reason"] == "TableRejected"
+
+
+async def test_a_note_of_a_trial_that_may_not_be_written_is_a_condition(trying: Shell) -> None:
+    trying.cluster.refused["apply", "ControllerRevision"] = ApiError(403, "no quota is left")
+    await held(trying, requests=100)
+    assert trying.condition("Programmed") == ("False", "Forbidden")
+    assert "no quota is left" in trying.message("Stalled")
+    trying.cluster.refused.clear()
+    trying.clock.seconds += 60
+    await held(trying, requests=100)
+    assert trying.condition("Programmed") == ("False", "Canary")
 
 
 async def test_a_newer_edit_replaces_the_candidate_and_an_edit_back_ends_it(trying: Shell) -> None:
