@@ -76,10 +76,25 @@ def uid_of(body: Body) -> str:
     return str(body["metadata"].get("uid", ""))
 
 
+def version_of(body: Body) -> int:
+    """Return its resourceVersion: decimal, and rising, in every API server that there is."""
+    version = str(body["metadata"].get("resourceVersion", "0"))
+    return int(version) if version.isdigit() else 0
+
+
 def stated(body: Body) -> Mapping[str, Any]:
     """Return what differs after every edit of an object that people write, but for edits of its status."""
     told_of_any = ("resourceVersion", "managedFields")
     return {name: part for name, part in body["metadata"].items() if name not in told_of_any}
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """That an object exists, and which version of it."""
+
+    key: Key
+    uid: str
+    version: int
 
 
 class ApiError(Exception):
@@ -102,6 +117,9 @@ class Cluster(Protocol):
 
     async def list(self, kind: Kind) -> Sequence[Body]:
         """Return every object of what people write; of all else only what carries our label."""
+
+    async def traces(self, kind: Kind) -> Sequence[Trace]:
+        """Return of the same objects only what tells whether they are known: whole they are megabytes."""
 
     async def apply(self, body: Body, *, subresource: str = "") -> Body:
         """Create the object or own the fields that `body` states, whoever else had them; drop those that it

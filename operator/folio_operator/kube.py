@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,25 @@ from kubernetes.aio import client, config
 
 from folio_api.meta import Key
 from folio_operator.children import MANAGED_BY
-from folio_operator.cluster import FIELD_MANAGER, INPUTS, ApiError, Body, Kind, key_of, kind_of
+from folio_operator.cluster import (
+    FIELD_MANAGER,
+    INPUTS,
+    ApiError,
+    Body,
+    Kind,
+    Trace,
+    key_of,
+    kind_of,
+    uid_of,
+    version_of,
+)
 
 REQUEST_SECONDS = 20.0
 PAGE = 500
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 Counted = Callable[[str, str, int], None]
 """Told the verb, the plural and the status of every request."""
@@ -52,19 +64,28 @@ class KubeCluster:
         return any(each["name"] == kind.plural for each in found["resources"])
 
     async def list(self, kind: Kind) -> Sequence[Body]:
-        return [body for each in self.namespaces or (None,) for body in await self._pages(kind, each)]
+        return [body async for page in self._pages(kind) for body in page]
 
-    async def _pages(self, kind: Kind, namespace: str | None) -> Sequence[Body]:
-        found: list[Body] = []
+    async def traces(self, kind: Kind) -> Sequence[Trace]:
+        return [_trace(body) async for page in self._pages(kind, METADATA) for body in page]
+
+    async def _pages(self, kind: Kind, accepted: str = JSON) -> AsyncIterator[Sequence[Body]]:
+        for each in self.namespaces or (None,):
+            async for page in self._pages_in(kind, each, accepted):
+                yield page
+
+    async def _pages_in(
+        self, kind: Kind, namespace: str | None, accepted: str
+    ) -> AsyncIterator[Sequence[Body]]:
         ours = [] if kind in INPUTS else [("labelSelector", f"{MANAGED_BY}=folio")]
         always = [("limit", str(PAGE)), *ours]
         query = always
         while True:
-            page = await self._send("GET", kind, _collection(kind, namespace), query)
-            found += ({**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"])
+            page = await self._send("GET", kind, _collection(kind, namespace), query, accepted=accepted)
+            yield [{**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"]]
             more = page["metadata"].get("continue")
             if not more:
-                return found
+                return
             query = [*always, ("continue", more)]
 
     async def apply(self, body: Body, *, subresource: str = "") -> Body:
@@ -101,26 +122,28 @@ class KubeCluster:
         *,
         body: Any = None,
         content_type: str = JSON,
+        accepted: str = JSON,
     ) -> dict[str, Any]:
-        status, text = await self._answer(verb, path, query, body, content_type)
+        headers = {"Content-Type": content_type, "Accept": accepted}
+        status, text = await self._answer(verb, path, query, body, headers)
         self.counted(verb, kind.plural, status)
         if 200 <= status < 300:
             return dict(json.loads(text))
         raise ApiError(status, _message(text, status), f"{verb} {path}")
 
     async def _answer(
-        self, verb: str, path: str, query: Sequence[tuple[str, str]], body: Any, content_type: str
+        self, verb: str, path: str, query: Sequence[tuple[str, str]], body: Any, headers: dict[str, str]
     ) -> tuple[int, bytes]:
         """Return status and body of an answer; status 0 where there was none."""
-        method, url, headers, _, _ = await self.api.param_serialize(
+        method, url, sent, _, _ = await self.api.param_serialize(
             verb,
             path,
             query_params=list(query),
-            header_params={"Content-Type": content_type, "Accept": JSON},
+            header_params=headers,
             auth_settings=["BearerToken"],
         )
         try:  # the body is JSON already: the client's walk through it costs more than the rest of the request
-            response = await self.api.call_api(method, url, headers, body, _request_timeout=REQUEST_SECONDS)
+            response = await self.api.call_api(method, url, sent, body, _request_timeout=REQUEST_SECONDS)
             return response.status, await response.read() or b""
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return 0, str(error or type(error).__name__).encode()
@@ -147,6 +170,10 @@ def _collection(kind: Kind, namespace: str | None) -> str:
 
 def _path(kind: Kind, key: Key) -> str:
     return f"{_collection(kind, key.namespace)}/{key.name}"
+
+
+def _trace(body: Body) -> Trace:
+    return Trace(key_of(body), uid_of(body), version_of(body))
 
 
 def _message(text: bytes, status: int) -> str:

@@ -9,6 +9,7 @@ cluster's private addresses, nor at the address where a cloud hands out its mach
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -104,6 +105,7 @@ def _block(cidr: str, without: Iterable[str]) -> Manifest:
     return {"ipBlock": {"cidr": cidr, **({"except": inside} if inside else {})}}
 
 
+@lru_cache(maxsize=256)
 def _is_within(cidr: str, outer: str) -> bool:
     one, other = ip_network(cidr), ip_network(outer, strict=False)
     return one.version == other.version and one != other and one.subnet_of(other)  # type: ignore[arg-type]

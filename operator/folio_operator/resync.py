@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from folio_operator.cluster import OPTIONAL, WATCHED, ApiError, Body, Cluster, Kind, uid_of
+from folio_operator.cluster import OPTIONAL, WATCHED, ApiError, Body, Cluster, Kind, Trace, uid_of
 from folio_operator.gather import Gatherer
 from folio_operator.store import Store
 from folio_operator.work import Item, concerned
@@ -51,20 +51,22 @@ class Resync:
         """Put right what the store has wrong of one kind; return what that concerns."""
         try:
             before = {uid_of(each): each for each in self.store.every(kind)}
-            listed = {uid_of(each): each for each in await self.cluster.list(kind)}
+            listed = {each.uid: each for each in await self.cluster.traces(kind)}
+            await asyncio.sleep(self.grace_seconds)
+            lacking = [each.key for each in listed.values() if self.store.lacks(kind, each)]
+            missed = [await self.cluster.get(kind, key) for key in lacking]
         except ApiError as error:
             if kind in OPTIONAL and error.status == 404:
                 return []
             logger.warning("resync of %s: %s", kind.plural, error)
             return []
-        await asyncio.sleep(self.grace_seconds)
         items = [item for each in self._gone(kind, before, listed) for item in self._drop(kind, each)]
-        items += [item for each in listed.values() for item in self._missed(kind, each)]
+        items += [item for each in missed if each is not None for item in self._missed(kind, each)]
         for item in items:
             self.put(item)
         return items
 
-    def _gone(self, kind: Kind, before: dict[str, Body], listed: dict[str, Body]) -> list[Body]:
+    def _gone(self, kind: Kind, before: dict[str, Body], listed: dict[str, Trace]) -> list[Body]:
         """Return what was there before the list, is not in it, and is still thought to exist."""
         now = {uid_of(each) for each in self.store.every(kind)}
         return [each for uid, each in before.items() if uid not in listed and uid in now]

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 
 from folio_api.meta import Key
 from folio_operator.children import PORTFOLIO_LABEL
-from folio_operator.cluster import CHILDREN, INPUTS, POD, PORTFOLIO, Body, Kind, key_of, kind_of, uid_of
+from folio_operator.cluster import (
+    CHILDREN,
+    INPUTS,
+    POD,
+    PORTFOLIO,
+    Body,
+    Kind,
+    Trace,
+    key_of,
+    kind_of,
+    uid_of,
+    version_of,
+)
 from folio_operator.naming import Naming
 from folio_operator.obstacles import slim
 
@@ -32,16 +44,24 @@ class Store:
     def put(self, body: Body) -> bool:
         """Keep the object unless a newer version is here; return whether it was news."""
         kind, key = kind_of(body), key_of(body)
-        known = self._objects[kind].get(key)
-        body = _lean(kind, body)
-        if uid_of(body) in self._gone or (known is not None and not _is_newer(body, known)):
+        if not self.lacks(kind, Trace(key, uid_of(body), version_of(body))):
             return False
+        body = _lean(kind, body)
         self._objects[kind][key] = body
         if kind is PORTFOLIO:
             self._naming.put(body)
         elif kind not in INPUTS:
             self._owned[_portfolio_key(body)].add((kind, key))
         return True
+
+    def lacks(self, kind: Kind, trace: Trace) -> bool:
+        """Return whether that version of that object would be news.
+
+        Versions of one object rise; of two objects with one name the later seen is the newer.
+        """
+        known = self._objects[kind].get(trace.key)
+        is_newer = known is None or uid_of(known) != trace.uid or trace.version > version_of(known)
+        return is_newer and trace.uid not in self._gone
 
     def drop(self, body: Body) -> None:
         """Forget a deleted object; a successor of the same name stays."""
@@ -88,18 +108,6 @@ def _lean(kind: Kind, body: Body) -> Body:
     metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
     lean = {**body, "metadata": metadata}
     return slim(lean) if kind is POD else lean
-
-
-def _is_newer(body: Body, known: Body) -> bool:
-    """Versions of one object rise; of two objects with one name the later seen is the newer."""
-    if uid_of(body) != uid_of(known):
-        return True
-    return version_of(body) > version_of(known)
-
-
-def version_of(body: Body) -> int:
-    version = str(body["metadata"].get("resourceVersion", "0"))
-    return int(version) if version.isdigit() else 0
 
 
 def _portfolio_key(child: Body) -> Key:

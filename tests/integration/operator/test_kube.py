@@ -12,7 +12,7 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from folio_api.meta import Key
-from folio_operator.cluster import POLICY, RAY_SERVICE, SECRET, ApiError
+from folio_operator.cluster import POLICY, RAY_SERVICE, SECRET, ApiError, Trace
 from folio_operator.gateways import HttpGateways
 from folio_operator.kube import KubeCluster
 
@@ -26,6 +26,7 @@ class Request:
     path: str
     query: dict[str, str]
     content_type: str
+    accept: str
     body: Any
 
 
@@ -40,8 +41,8 @@ class ApiServer:
     async def handle(self, request: web.Request) -> web.Response:
         text = await request.text()
         body = json.loads(text) if text else None
-        kind = request.headers.get("content-type", "")
-        self.requests.append(Request(request.method, request.path, dict(request.query), kind, body))
+        kinds = (request.headers.get(each, "") for each in ("content-type", "accept"))
+        self.requests.append(Request(request.method, request.path, dict(request.query), *kinds, body))
         status, answer = self.answers.pop(0)
         return web.json_response(answer, status=status)
 
@@ -102,6 +103,13 @@ async def test_a_list_follows_its_pages_and_names_its_kind(server: ApiServer, cl
         ("RoutingPolicy", "b"),
     ]
     assert server.requests[1].query["continue"] == "next"
+
+
+async def test_traces_are_asked_for_as_metadata_alone(server: ApiServer, cluster: KubeCluster):
+    metadata = {"name": "a", "namespace": "bank", "uid": "7d2c", "resourceVersion": "12"}
+    server.answers = [(200, {"items": [{"metadata": metadata}], "metadata": {}})]
+    assert await cluster.traces(POLICY) == [Trace(Key("bank", "a"), "7d2c", 12)]
+    assert "as=PartialObjectMetadataList" in server.requests[0].accept
 
 
 async def test_a_confined_operator_lists_its_namespaces_one_by_one(server: ApiServer):

@@ -12,7 +12,18 @@ from typing import Any
 import yaml
 
 from folio_api.meta import Key
-from folio_operator.cluster import INPUTS, WATCHED, ApiError, Body, Kind, key_of, kind_of, uid_of
+from folio_operator.cluster import (
+    INPUTS,
+    WATCHED,
+    ApiError,
+    Body,
+    Kind,
+    Trace,
+    key_of,
+    kind_of,
+    uid_of,
+    version_of,
+)
 from folio_operator.store import Store
 
 Slot = tuple[Kind, Key]
@@ -47,6 +58,9 @@ class FakeCluster:
             for (each, _), body in self.objects.items()
             if each is kind and (kind in INPUTS or _is_labelled(body))
         ]
+
+    async def traces(self, kind: Kind) -> Sequence[Trace]:
+        return [Trace(key_of(each), uid_of(each), version_of(each)) for each in await self.list(kind)]
 
     async def apply(self, body: Body, *, subresource: str = "") -> Body:
         kind, key = kind_of(body), key_of(body)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from tests.unit.operator.shell import DESK, Shell
 
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
-from folio_operator.cluster import ApiError
+from folio_operator.cluster import ApiError, Trace
 from folio_operator.resync import Resync
 from folio_operator.work import Item
 
@@ -42,12 +44,26 @@ async def test_a_change_that_no_watch_told_is_noticed(shell: Shell):
     assert put == [Item(kinds.PORTFOLIO, DESK)]
 
 
-async def test_a_list_that_agrees_asks_for_no_pass(shell: Shell):
+async def test_a_list_that_agrees_asks_for_no_pass_and_for_no_object(shell: Shell):
     put: list[Item] = []
     await shell.pass_over()
+    shell.cluster.reads.clear()
     for kind in kinds.WATCHED:
         await resync(shell, put).once(kind)
-    assert put == []
+    assert put == shell.cluster.reads == []
+
+
+async def test_an_object_that_goes_while_it_is_fetched_is_left_to_the_next_list(shell: Shell):
+    put: list[Item] = []
+    shell.cluster.objects[kinds.PORTFOLIO, DESK]["metadata"]["resourceVersion"] = "999"
+    traces = await shell.cluster.traces(kinds.PORTFOLIO)
+    del shell.cluster.objects[kinds.PORTFOLIO, DESK]
+    shell.cluster.traces = lambda _: _at_once(traces)
+    assert await resync(shell, put).once(kinds.PORTFOLIO) == []
+
+
+async def _at_once(found: Sequence[Trace]) -> Sequence[Trace]:
+    return found
 
 
 async def test_objects_of_others_stay_out_of_the_store(shell: Shell):
