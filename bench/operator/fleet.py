@@ -105,6 +105,7 @@ class Fleet:
     # What is seen.
 
     def start(self) -> None:
+        self.seen = {name: Seen() for name in self.names}
         self._tasks = [
             asyncio.create_task(self._follow(kinds.RAY_SERVICE, self._service)),
             asyncio.create_task(self._follow(kinds.PORTFOLIO, self._status)),
@@ -163,17 +164,23 @@ class Fleet:
         return web.Response(text=json.dumps({"replicas": replicas, "models": models}))
 
     async def _follow(self, kind: kinds.Kind, take: Callable[[Json], Any]) -> None:
-        async for event in self.api.watch(self._path(kind)):
-            if event["type"] in ("ADDED", "MODIFIED"):
-                await take(event["object"])
-            elif event["type"] == "DELETED":
-                self.seen.pop(event["object"]["metadata"]["name"], None)
-            self._changed.set()
+        while True:  # the API server ends watches now and then, those of slow readers first
+            there = {each["metadata"]["name"] for each in await self.api.list(self._path(kind))}
+            if kind is kinds.PORTFOLIO:
+                self.seen = {name: each for name, each in self.seen.items() if name in there}
+            async for event in self.api.watch(self._path(kind)):
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    await take(event["object"])
+                elif kind is kinds.PORTFOLIO and event["type"] == "DELETED":
+                    self.seen.pop(event["object"]["metadata"]["name"], None)
+                self._changed.set()
 
     async def _service(self, body: Json) -> None:
         """Play KubeRay and Serve: what is asked for runs."""
         metadata = body["metadata"]
-        seen = self.seen.setdefault(metadata["name"], Seen())
+        seen = self.seen.get(metadata["name"])
+        if seen is None:
+            return
         revision = (metadata.get("annotations") or {}).get("folio.dev/revision", "")
         if revision != seen.revision:
             seen.revision, seen.revised_at = revision, time.monotonic()
@@ -196,12 +203,12 @@ class Fleet:
                 raise
 
     async def _status(self, body: Json) -> None:
-        seen, now = self.seen.setdefault(body["metadata"]["name"], Seen()), time.monotonic()
+        seen, now = self.seen.get(body["metadata"]["name"]), time.monotonic()
         status = body.get("status") or {}
         found = {
             each["type"]: each for each in status.get("conditions") or () if "observedGeneration" in each
         }
-        if not found:  # the placeholder of the definition
+        if seen is None or not found:  # it is gone, or has the placeholder of the definition
             return
         seen.status_at = seen.status_at or now
         newest = status.get("observedGeneration") == body["metadata"]["generation"]
@@ -218,7 +225,6 @@ class Fleet:
         for each in self._tasks:
             if each.done():
                 each.result()
-                raise SystemExit("a watch of the bench ended")
 
     def _lagging(self) -> str:
         late = [name for name in self.names if not self.seen.get(name, Seen()).rests]
