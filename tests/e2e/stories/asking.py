@@ -148,9 +148,12 @@ class Client:
         self.namespace.apply(python_pod(NAME, "sleep", "infinity"))
         self._wait(NAME)
 
-    def start_provider(self, name: str = "provider", says: str = "the provider says so") -> str:
-        """Start a stub of a hosted model, and return its base URL."""
-        self.namespace.apply(python_pod(name, "python", "/scripts/stub.py", env={"SAYS": says}))
+    def start_provider(
+        self, name: str = "provider", says: str = "the provider says so", status: int = 200
+    ) -> str:
+        """Start a stub of a hosted model, which answers every request with the status; return its base URL."""
+        env = {"SAYS": says, "STATUS": str(status)}
+        self.namespace.apply(python_pod(name, "python", "/scripts/stub.py", env=env))
         ports = [{"port": 9000, "targetPort": 9000}]
         service = {"selector": {"story": name}, "ports": ports}
         self.namespace.apply(

@@ -1,10 +1,12 @@
 """Several clients at a steady rate, until standard input ends; then one JSON line: what became of each request.
 
-First line of the input: the order, as JSON. "begun" is printed once a request was answered.
+First line of the input: the order, as JSON; {number} in its body is another number in each request. "begun" is
+printed once a request was answered.
 A record: when it was sent, its seconds, revision, model, intent, and why it is lost (null where it is not).
 """
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -31,6 +33,8 @@ def why_lost(status, text, stream):
 class Load:
     def __init__(self, order):
         self.order = order
+        self.body = json.dumps(order["body"])
+        self.numbers = itertools.count(1)
         self.records = []
         self.over = asyncio.Event()
         self.stream = bool(order["body"].get("stream"))
@@ -38,8 +42,9 @@ class Load:
     async def request(self, session):
         sent, began = time.time(), time.monotonic()
         headers, why = {}, None
+        body = json.loads(self.body.replace("{number}", str(next(self.numbers))))
         try:
-            async with session.post(self.order["url"], json=self.order["body"]) as answer:
+            async with session.post(self.order["url"], json=body) as answer:
                 headers = answer.headers
                 why = why_lost(answer.status, await answer.text(), self.stream)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

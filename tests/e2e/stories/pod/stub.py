@@ -1,10 +1,14 @@
-"""A provider with OpenAI's API that always says the same: a model outside of the cluster, for stories."""
+"""A provider with OpenAI's API that always says the same: a model outside of the cluster, for stories.
+
+With STATUS it lists its model as any other, and answers every request with that status.
+"""
 
 import json
 import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SAYS = os.environ.get("SAYS", "the provider says so")
+STATUS = int(os.environ.get("STATUS", "200"))
 USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
 
 
@@ -17,6 +21,9 @@ class Provider(BaseHTTPRequestHandler):
 
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if STATUS != 200:
+            self._send({"error": {"message": "out of order"}}, STATUS)
+            return
         head = {"id": "chatcmpl-1", "created": 1, "model": asked.get("model", "large-1")}
         if not asked.get("stream"):
             message = {"role": "assistant", "content": SAYS}
@@ -30,11 +37,11 @@ class Provider(BaseHTTPRequestHandler):
         text = "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"])
         self._write(text.encode(), "text/event-stream")
 
-    def _send(self, body):
-        self._write(json.dumps(body).encode(), "application/json")
+    def _send(self, body, status=200):
+        self._write(json.dumps(body).encode(), "application/json", status)
 
-    def _write(self, content, kind):
-        self.send_response(200)
+    def _write(self, content, kind, status=200):
+        self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
