@@ -53,15 +53,15 @@ class Resync:
             before = {uid_of(each): each for each in self.store.every(kind)}
             listed = {each.uid: each for each in await self.cluster.traces(kind)}
             await asyncio.sleep(self.grace_seconds)
-            lacking = [each.key for each in listed.values() if self.store.lacks(kind, each)]
-            missed = [await self.cluster.get(kind, key) for key in lacking]
+            lacks = any(self.store.lacks(kind, each) for each in listed.values())
+            whole = await self.cluster.list(kind) if lacks else ()  # some kinds we may list, but not get
         except ApiError as error:
             if kind in OPTIONAL and error.status == 404:
                 return []
             logger.warning("resync of %s: %s", kind.plural, error)
             return []
         items = [item for each in self._gone(kind, before, listed) for item in self._drop(kind, each)]
-        items += [item for each in missed if each is not None for item in self._missed(kind, each)]
+        items += [item for each in whole for item in self._missed(kind, each)]
         for item in items:
             self.put(item)
         return items

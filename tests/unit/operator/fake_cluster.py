@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -53,14 +53,11 @@ class FakeCluster:
 
     async def list(self, kind: Kind) -> Sequence[Body]:
         self._answer("list", kind)
-        return [
-            copy.deepcopy(body)
-            for (each, _), body in self.objects.items()
-            if each is kind and (kind in INPUTS or _is_labelled(body))
-        ]
+        return [copy.deepcopy(body) for body in self._listed(kind)]
 
     async def traces(self, kind: Kind) -> Sequence[Trace]:
-        return [Trace(key_of(each), uid_of(each), version_of(each)) for each in await self.list(kind)]
+        self._answer("traces", kind)
+        return [Trace(key_of(body), uid_of(body), version_of(body)) for body in self._listed(kind)]
 
     async def apply(self, body: Body, *, subresource: str = "") -> Body:
         kind, key = kind_of(body), key_of(body)
@@ -180,6 +177,11 @@ class FakeCluster:
 
     def _log(self, verb: str, kind: Kind, key: Key, subresource: str = "") -> None:
         self.writes.append(f"{verb} {kind.name}/{key.name}{'/' + subresource if subresource else ''}")
+
+    def _listed(self, kind: Kind) -> Iterator[Body]:
+        for (each, _), body in self.objects.items():
+            if each is kind and (kind in INPUTS or _is_labelled(body)):
+                yield body
 
     def _answer(self, verb: str, kind: Kind) -> None:
         if (verb, kind.name) in self.refused:

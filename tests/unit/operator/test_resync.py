@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 from tests.unit.operator.shell import DESK, Shell
 
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
-from folio_operator.cluster import ApiError, Trace
+from folio_operator.cluster import ApiError
 from folio_operator.resync import Resync
 from folio_operator.work import Item
 
@@ -44,26 +42,16 @@ async def test_a_change_that_no_watch_told_is_noticed(shell: Shell):
     assert put == [Item(kinds.PORTFOLIO, DESK)]
 
 
-async def test_a_list_that_agrees_asks_for_no_pass_and_for_no_object(shell: Shell):
+async def test_traces_that_agree_ask_for_no_pass_and_for_no_object(
+    shell: Shell, caplog: pytest.LogCaptureFixture
+):
     put: list[Item] = []
     await shell.pass_over()
-    shell.cluster.reads.clear()
+    shell.cluster.refused.update({("list", kind.name): ApiError(500, "asked") for kind in kinds.WATCHED})
     for kind in kinds.WATCHED:
         await resync(shell, put).once(kind)
-    assert put == shell.cluster.reads == []
-
-
-async def test_an_object_that_goes_while_it_is_fetched_is_left_to_the_next_list(shell: Shell):
-    put: list[Item] = []
-    shell.cluster.objects[kinds.PORTFOLIO, DESK]["metadata"]["resourceVersion"] = "999"
-    traces = await shell.cluster.traces(kinds.PORTFOLIO)
-    del shell.cluster.objects[kinds.PORTFOLIO, DESK]
-    shell.cluster.traces = lambda _: _at_once(traces)
-    assert await resync(shell, put).once(kinds.PORTFOLIO) == []
-
-
-async def _at_once(found: Sequence[Trace]) -> Sequence[Trace]:
-    return found
+    assert put == []
+    assert "asked" not in caplog.text
 
 
 async def test_objects_of_others_stay_out_of_the_store(shell: Shell):
@@ -80,9 +68,11 @@ async def test_objects_of_others_stay_out_of_the_store(shell: Shell):
     assert shell.store.count(kinds.RAY_SERVICE) == 0
 
 
-async def test_a_list_that_fails_drops_nothing(shell: Shell):
+@pytest.mark.parametrize("verb", ["traces", "list"])
+async def test_a_list_that_fails_drops_nothing(shell: Shell, verb: str):
     put: list[Item] = []
-    shell.cluster.refused["list", "RoutingPolicy"] = ApiError(404, "no such kind")
+    shell.cluster.objects[kinds.POLICY, DEFAULT]["metadata"]["uid"] = "another"
+    shell.cluster.refused[verb, "RoutingPolicy"] = ApiError(404, "no such kind")
     await resync(shell, put).once(kinds.POLICY)
 
     assert shell.store.get(kinds.POLICY, DEFAULT) is not None
