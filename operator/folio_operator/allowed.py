@@ -18,7 +18,7 @@ HUB_HOST = "huggingface.co"
 REMOTE_CODE_VARIABLE, HOSTS_VARIABLE = "FOLIO_ALLOW_REMOTE_CODE", "FOLIO_ALLOWED_HOSTS"
 _LABEL = r"[a-z0-9_](?:[-a-z0-9_]*[a-z0-9_])?"
 _LABELS = rf"{_LABEL}(?:\.{_LABEL})*"
-_PATTERN = re.compile(rf"\*|(\*\.)?{_LABELS}|[0-9a-f:]*:[0-9a-f:.]*")
+_PATTERN = re.compile(rf"\*|(\*\.)?{_LABELS}")
 _AUTHORITY = re.compile(rf"(?:(?P<name>{_LABELS})\.?|\[(?P<address>[0-9a-f:.]+)\])(?::[0-9]+)?")
 
 
@@ -82,7 +82,7 @@ def read(environment: Mapping[str, str], default: Allowed) -> Allowed:
 def _patterns(written: str) -> tuple[str, ...]:
     found = tuple(each.strip().lower() for each in written.split(",") if each.strip())
     for each in found:
-        if not _PATTERN.fullmatch(each):
+        if not (_PATTERN.fullmatch(each) or _address(each)):
             raise AllowedError(
                 f"{HOSTS_VARIABLE}: {each} is no host: write names such as api.example.com, *.example.com or"
                 " *, with commas between"

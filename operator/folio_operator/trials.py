@@ -203,10 +203,12 @@ def _rates(canary: Canary, counts: Trial) -> Iterable[_Rate]:
 
 def lower_bound(count: int, of: int) -> float:
     """Return what a share is at least, with 99.5 % confidence: Wilson's score interval."""
+    if not count:  # of nothing it is 0 and not what rounding leaves: a limit may be 0
+        return 0.0
     share, z2 = count / of, Z * Z
     centre = share + z2 / (2 * of)
     spread = Z * math.sqrt(share * (1 - share) / of + z2 / (4 * of * of))
-    return max(0.0, (centre - spread) / (1 + z2 / of))
+    return (centre - spread) / (1 + z2 / of)
 
 
 def begun(portfolio: Portfolio, kept: Iterable[Body], table: str, now: datetime) -> Manifest:

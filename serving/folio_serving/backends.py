@@ -228,15 +228,24 @@ class AsProvider:
         once.
         """
         if self._names is None:
-            first = next((line for line in events.split(b"\n") if _OBJECT.match(line)), None)
-            if first is None:
-                return events
-            theirs = orjson.loads(first.removeprefix(b"data:")).get("model")
-            self._names = orjson.dumps(theirs) if theirs else b""
+            self._names = _named_in(events)
         if not self._names:
             return events
         ours = b'"model":' + orjson.dumps(self._name)
         return events.replace(b'"model":' + self._names, ours).replace(b'"model": ' + self._names, ours)
+
+
+def _named_in(events: bytes) -> bytes | None:
+    """Return the model's name there as JSON, nothing where events have none; None where it is yet to come.
+
+    A first event may leave it empty, as Azure's does, which tells of filters alone.
+    """
+    for line in events.split(b"\n"):
+        if _OBJECT.match(line):
+            theirs = orjson.loads(line.removeprefix(b"data:")).get("model")
+            if theirs != "":
+                return orjson.dumps(theirs) if theirs else b""
+    return None
 
 
 def insist_on_answer(body: bytes, member: str) -> None:

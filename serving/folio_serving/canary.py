@@ -14,8 +14,11 @@ import orjson
 
 from folio_api.table import Trial
 from folio_serving.conversation import Verdict
+from folio_serving.delivery import refused_in_time, trouble_of
 
 _DRAWS = 1 << 32
+_SENT = 200
+"""Of a stream whose headers a heartbeat sent, too, whatever became of it."""
 
 
 def is_drawn(revision: bytes, key: bytes, percent: int) -> bool:
@@ -55,7 +58,8 @@ class Trials:
     def note(self, revision: str, verdict: Verdict, status: int) -> None:
         broke = verdict.failure is not None and verdict.failure.committed
         further = any(one.rung is not None and one.rung > 0 and one.asked for one in verdict.attempts)
-        self._count(revision, status, failed=status >= 500 or broke, escalated=further)
+        meant = status if broke or status != _SENT else _meant(verdict)
+        self._count(revision, meant, failed=meant >= 500 or broke, escalated=further)
 
     def note_crash(self, revision: str) -> None:
         """Count a query that ended in an exception, and so without a verdict."""
@@ -73,3 +77,10 @@ class Trials:
             Trial(revision=revision, requests=requests, errors=errors, escalations=escalations)
             for revision, (requests, errors, escalations) in self._counts.items()
         )
+
+
+def _meant(verdict: Verdict) -> int:
+    """Return the status that the client would have been told, had nothing been sent before."""
+    if verdict.answer is not None or refused_in_time(verdict):
+        return _SENT
+    return 400 if verdict.reason == "BadRequest" else trouble_of(verdict).shape.status

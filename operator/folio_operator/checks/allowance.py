@@ -78,6 +78,7 @@ REACHING = frozenset(
         "kv_events_config",
         "lora_modules",
         "model_loader_extra_config",
+        "speculative_config.draft_load_config",
     }
 )
 """Arguments with addresses inside that nobody can tell apart; they are for those who may reach every host."""
@@ -138,7 +139,8 @@ def arguments(member: Member) -> Iterator[tuple[str, Any]]:
     for name, value in (vllm.engine_args if vllm else {}).items():
         yield name, value
         if isinstance(value, Mapping):
-            yield from ((f"{name}.{inner}", each) for inner, each in value.items())
+            # vLLM reads trust-remote-code inside of an argument as trust_remote_code
+            yield from ((f"{name}.{str(inner).replace('-', '_')}", each) for inner, each in value.items())
 
 
 def _runs_code(name: str, value: Any) -> bool:

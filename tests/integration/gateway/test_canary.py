@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.gateway.conftest import SMALL_LARGE, TOKEN, Plays, Portfolio, rung
 
-from folio_api.table import GatewayConfig, GatewayState, ReplicaState, Table, Trial
+from folio_api.table import GatewayConfig, GatewayState, ReplicaState, Streaming, Table, Trial
 from folio_serving.canary import is_drawn, stickiness
 
 CANDIDATE = SMALL_LARGE.model_copy(update={"default_ladder": (rung("large"),)}).with_revision()
@@ -133,6 +133,20 @@ async def test_a_request_that_crashes_is_a_failure_and_one_that_is_refused_is_no
         await portfolio.chat()
     found = (await trials(portfolio))[CANDIDATE.revision]
     assert (found.requests, found.errors) == (1, 1)
+
+
+@pytest.mark.parametrize(("status", "counted"), [(500, (1, 1)), (400, (0, 0))])
+async def test_a_stream_that_fails_after_a_heartbeat_counts_as_it_would_without_one(
+    portfolio: Portfolio, status: int, counted: tuple[int, int]
+) -> None:
+    hasty = CANDIDATE.model_copy(update={"streaming": Streaming(heartbeat_after_seconds=0.05)})
+    candidate = hasty.with_revision()
+    await apply(portfolio, 100, candidate)
+    portfolio.models.plays["large"] = Plays(status=status, seconds=0.2)
+    answer = await portfolio.chat(stream=True)
+    assert (answer.status_code, answer.headers["x-folio-revision"]) == (200, candidate.revision)
+    found = (await trials(portfolio))[candidate.revision]
+    assert (found.requests, found.errors) == counted
 
 
 async def test_a_candidate_that_comes_back_begins_anew(portfolio: Portfolio) -> None:

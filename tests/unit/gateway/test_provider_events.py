@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from folio_serving import provider_events
+from folio_serving.backends import AsProvider
+from folio_serving.engines.signals import Asked, Wanted
 from folio_serving.provider_events import ProviderEvents
+from folio_serving.rates import Rates
 
 CHUNK = b'{"choices":[{"index":0,"delta":{"content":"a"}}]}'
 PLAIN = b"data: " + CHUNK + b"\n\n"
@@ -87,3 +90,14 @@ def test_how_the_network_cuts_it_changes_nothing(data: st.DataObject):
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
     assert b"".join(map(events.feed, pieces)) + events.flush() == read(stream)
+
+
+@pytest.mark.parametrize("first", [b"", b'data: {"choices":[],"model":"","prompt_filter_results":[]}\n\n'])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_provider_s_name_of_its_model_is_not_shown_also_where_it_comes_late(first: bytes, together: bool):
+    then = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}],"model":"theirs"}\n\n' * 2
+    answer = AsProvider("ours", Asked(Wanted(logprobs=False)), Rates(None, None), "choices")
+    chunks = [first + then] if together else [first, then]
+    told = b"".join(answer.chunk(each) for each in chunks)
+    assert b"theirs" not in told
+    assert told.count(b'"model":"ours"') == 2

@@ -41,6 +41,7 @@ def found(edits: Edits, what: Allowed) -> list[tuple[str, str]]:
         ("kv_transfer_config", {"kv_transfer_config": {"kv_connector_module_path": "somebody"}}),
         ("compilation_config.backend", {"compilation_config": {"backend": "somebody.compile"}}),
         ("speculative_config.method", {"speculative_config": {"method": "custom_class", "model": "a.B"}}),
+        ("speculative_config.trust_remote_code", {"speculative_config": {"trust-remote-code": True}}),
         ("master_addr", {"master_addr": "10.0.0.1"}),
     ],
 )
@@ -76,6 +77,7 @@ STRICT_HUB = Allowed(hosts=("huggingface.co", "api.example.com"))
         (f"{CONTRACTS} spec.adapter.source.uri", {CONTRACTS: {"adapter.source": HUB}}),
         (f"{GENERAL} spec.{ARGUMENTS}.tokenizer", {GENERAL: {ARGUMENTS: {"tokenizer": "owner/name"}}}),
         (f"{GENERAL} spec.{ARGUMENTS}.speculative_config.model", {GENERAL: {ARGUMENTS: {"speculative_config": {"model": "owner/name"}}}}),
+        (f"{GENERAL} spec.{ARGUMENTS}.speculative_config.draft_load_config", {GENERAL: {ARGUMENTS: {"speculative_config": {"draft-load-config": {"load_format": "tensorizer"}}}}}),
         (f"{GENERAL} spec.{ARGUMENTS}.otlp_traces_endpoint", {GENERAL: {ARGUMENTS: {"otlp_traces_endpoint": "http://169.254.169.254/"}}}),
         (f"{GENERAL} spec.{ARGUMENTS}.lora_modules", {GENERAL: {ARGUMENTS: {"lora_modules": ["x=owner/name"]}}}),
         (f"{PORTFOLIO} spec.gateway.auth.jwt.jwksURI", {PORTFOLIO: {"gateway.auth": {"jwt": JWT}}}),
@@ -170,6 +172,8 @@ def test_the_operator_allows_no_code_and_every_host_unless_told():
         {"FOLIO_ALLOWED_HOSTS": "https://api.example.com"},
         {"FOLIO_ALLOWED_HOSTS": "a.*.example.com"},
         {"FOLIO_ALLOWED_HOSTS": "api.example.com/v1"},
+        {"FOLIO_ALLOWED_HOSTS": "cafe:8443"},
+        {"FOLIO_ALLOWED_HOSTS": ":"},
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named(wrong):

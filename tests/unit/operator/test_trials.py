@@ -116,6 +116,13 @@ def test_the_lower_bound_is_below_the_share_and_rises_with_the_evidence(of: int,
     assert trials.lower_bound(10 * count, 10 * of) >= bound - 1e-12
 
 
+@pytest.mark.parametrize("requests", [20, 23, 24, 36, 1000])
+def test_a_limit_of_zero_condemns_the_first_failure_and_nobody_without_one(requests: int) -> None:
+    none = Canary.model_validate({"percent": 10, "duration": "30m", "abortOn": {"maxErrorRate": "0"}})
+    assert stands(evidence(trial(requests)), HALF_AN_HOUR, none) == ("Promoted", "CanaryPassed")
+    assert stands(evidence(trial(requests, errors=1)), canary=none) == ("Rejected", "ErrorRate")
+
+
 def test_the_lower_bound_is_wilsons() -> None:
     assert trials.lower_bound(8, 100) == pytest.approx(0.033588, abs=1e-6)
 
