@@ -73,8 +73,7 @@ class Release:
             *self._crds(),
         )
         settings = [part for each in (*wanted, *options) for part in ("--set", each)]
-        spaces = client.CoreV1Api(self.api).list_namespace().items
-        self._made_namespace |= all(each.metadata.name != NAMESPACE for each in spaces)
+        self._made_namespace |= NAMESPACE not in self._namespaces()
         began = time.monotonic()
         refused = self._upgrade(str(chart), settings)
         self.seconds = time.monotonic() - began
@@ -84,7 +83,7 @@ class Release:
     def uninstall(self) -> None:
         where = ("--namespace", NAMESPACE, "--wait", "--timeout", "60s", "--ignore-not-found")
         run("helm", "uninstall", NAME, *where)
-        if self._made_namespace:
+        if self._made_namespace and NAMESPACE in self._namespaces():
             client.CoreV1Api(self.api).delete_namespace(NAMESPACE)
 
     def pods(self) -> Sequence[Any]:
@@ -102,12 +101,28 @@ class Release:
 
     def _upgrade(self, chart: str, settings: Sequence[str]) -> str:
         """Return what Helm complains about, if it does."""
-        how = ("--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "150s")
+        how = ["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "150s"]
+        how += ["--take-ownership"] if self._orphans() else []
         try:
             run("helm", "upgrade", "--install", NAME, chart, *how, *settings)
         except CommandError as error:
             return str(error)
         return ""
+
+    def _namespaces(self) -> set[str]:
+        return {each.metadata.name for each in client.CoreV1Api(self.api).list_namespace().items}
+
+    def _orphans(self) -> list[str]:
+        """Return the roles of a release whose namespace was deleted under it: nobody will ever uninstall them."""
+        namespaces = self._namespaces()
+        roles = client.RbacAuthorizationV1Api(self.api).list_cluster_role(
+            label_selector="app.kubernetes.io/part-of=folio,app.kubernetes.io/managed-by=Helm"
+        )
+        owners = {
+            each.metadata.name: (each.metadata.annotations or {}).get("meta.helm.sh/release-namespace")
+            for each in roles.items
+        }
+        return [name for name, owner in owners.items() if owner not in namespaces]
 
     def _crds(self) -> list[str]:
         """The chart brings the definitions where nobody else does; those applied by hand are made this checkout's."""
