@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import logging
 import shutil
 import sys
 import tempfile
@@ -80,6 +81,9 @@ def _present(target: Path, config: EmbedderConfig) -> bool:
 def _traced(weights: Path, scratch: Path) -> Path:
     import torch  # noqa: PLC0415 - seconds to import, and only needed where there is something to write
     from transformers import AutoModel  # noqa: PLC0415
+    from transformers.utils.logging import disable_progress_bar  # noqa: PLC0415
+
+    disable_progress_bar()  # the weights are read in a blink
 
     class HiddenStates(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
         def __init__(self) -> None:
@@ -111,7 +115,11 @@ def _quantised(model: Path) -> Path:
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - needs onnx: set-up only
 
     smaller = model.with_name("int8.onnx")
-    quantize_dynamic(model, smaller, weight_type=QuantType.QInt8, per_channel=True)
+    logging.disable(logging.WARNING)  # it always advises a pre-processing, by the root logger
+    try:
+        quantize_dynamic(model, smaller, weight_type=QuantType.QInt8, per_channel=True)
+    finally:
+        logging.disable(logging.NOTSET)
     return smaller
 
 
