@@ -24,7 +24,8 @@ KUBERAY_LABELS = {"app.kubernetes.io/component": "kuberay-operator"}
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 DNS_PORT = 53
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "240.0.0.0/4", "fc00::/7")
+"""Class E, too: reserved to the world, and the pods' addresses of some clusters."""
 LOCAL = ("169.254.0.0/16", "168.63.129.16/32", "192.0.0.0/24", "198.18.0.0/15", "fe80::/10")
 """Of one link or one cloud, metadata of its machines above all; nobody but DNS has business there."""
 METADATA = ("100.100.100.200/32", "fd00:ec2::254/128")

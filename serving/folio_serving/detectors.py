@@ -20,7 +20,7 @@ from folio_serving.names import holds_person_name
 
 Detector = Callable[[str], bool]
 
-_CARD = r"(?<!\w)(?<!\d[.,])(?=(?:[346]|5(?={gap}[1-5])|2(?={gap}[2-7]))"
+_CARD = r"(?<!\w)(?<!\d\.)(?=(?:[346]|5(?={gap}[1-5])|2(?={gap}[2-7]))"
 """Where a card number may begin: at a group whose first digits are an issuer's."""
 _CARD_RUNS = (
     (
@@ -40,14 +40,16 @@ _IBAN_SPAN = 80
 _GAPS = re.compile(r"[\s.-]+")
 _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{3,39}(?![\w:])")
-_PHONE_RUN = re.compile(r"(?<![\w.,+])(?:\+|\(\+?|00(?=[1-9]))?\d++(?:[ ./()-]{1,3}\d++)*+(?![\w@])")
+_PHONE_START = r"(?<![\w.+])(?:(?<!\d,)|(?=[+(]))"
+"""Not within a word or a fraction; behind a comma as in a line of CSV."""
+_PHONE_RUN = re.compile(_PHONE_START + r"(?:\+|\(\+?|00(?=[1-9]))?\d++(?:[ ./()-]{1,3}\d++)*+(?![\w@])")
 _PHONE_APART = re.compile(
-    r"(?<![\w.,+])(?:\+|\(\+|00(?=[1-9])|\(?0(?=\d\d))\d++(?:[\s./()-]{1,3}\d++){1,6}+(?![\w@])"
+    _PHONE_START + r"(?:\+|\(\+|00(?=[1-9])|\(?0(?=\d\d))\d++(?:[\s./()-]{1,3}\d++){1,6}+(?![\w@])"
 )
 """Tabs and line breaks between groups are many in a table: only what begins as a phone number does."""
 _NANP = re.compile(r"(?:\+?1[ .-]?)?\(?[2-9]\d\d\)?[ .-]{1,2}[2-9]\d\d[ .-]\d{4}")
 _NANP_APART = re.compile(
-    r"(?<![\w.,+])(?:\+?1[\s.-]{1,3})?\(?[2-9]\d\d\)?[\s.-]{1,3}[2-9]\d\d[\s.-]{1,3}\d{4}(?![\w@])"
+    _PHONE_START + r"(?:\+?1[\s.-]{1,3})?\(?[2-9]\d\d\)?[\s.-]{1,3}[2-9]\d\d[\s.-]{1,3}\d{4}(?![\w@])"
 )
 _SSN = re.compile(r"(?<![\d-])(\d{3})([ -])(\d{2})\2(\d{4})(?![\d-])")
 _SSN_NAMED = re.compile(r"(?i)\b(?:ssn|social security)\b[^\d\n]{0,24}(\d{3})[ -]?(\d{2})[ -]?(\d{4})\b")

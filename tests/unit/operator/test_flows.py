@@ -143,6 +143,7 @@ ADDRESSES = {
     "a pod of another portfolio": "10.244.1.8",
     "the API server": "10.0.0.1",
     "a service of the site": "192.168.7.7",
+    "a pod in class E": "240.10.0.7",
     "the cloud's metadata": "169.254.169.254",
     "Azure's": "168.63.129.16",
     "Alibaba's": "100.100.100.200",
@@ -211,7 +212,7 @@ def test_pods_reach_names_each_other_and_public_addresses_and_the_head_the_api_s
         ("192.168.7.7:6379", {"a service of the site"}),
         (
             "cache.example.com:6379",
-            {"a pod of another portfolio", "the API server", "a service of the site"},
+            {"a pod of another portfolio", "the API server", "a service of the site", "a pod in class E"},
         ),
     ],
 )
