@@ -6,7 +6,7 @@ are left out: ours carry what a model is paid and judged by.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -23,24 +23,27 @@ _DONE = b"[DONE]"
 class ProviderEvents:
     """`feed` takes what came, with plain line ends, and returns the events that it completes."""
 
-    _rest: bytes = b""
+    _rest: bytearray = field(default_factory=bytearray)
+    """No end of an event is in it; it grows in place, for a long event comes in many small pieces."""
 
     def feed(self, chunk: bytes) -> bytes:
         if not self._rest and _is_plain(chunk):
             return chunk
-        data = self._rest + chunk if self._rest else chunk
-        cut = data.rfind(END)
+        unseen = max(0, len(self._rest) - len(END) + 1)
+        self._rest += chunk
+        cut = self._rest.rfind(END, unseen)
         if cut < 0:
-            if len(data) > MAX_EVENT_BYTES:
+            if len(self._rest) > MAX_EVENT_BYTES:
                 raise ValueError(f"one event has more than {MAX_EVENT_BYTES} bytes")
-            self._rest = data
             return b""
-        self._rest = data[cut + len(END) :]
-        return b"".join([_event(event) for event in data[:cut].split(END)])
+        ready = bytes(self._rest[:cut])
+        del self._rest[: cut + len(END)]
+        return b"".join([_event(event) for event in ready.split(END)])
 
     def flush(self) -> bytes:
         """Return the last event of a stream that ended without an empty line behind it."""
-        rest, self._rest = self._rest, b""
+        rest = bytes(self._rest)
+        self._rest.clear()
         return _event(rest)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import orjson
 import pytest
 from hypothesis import given
@@ -80,6 +82,13 @@ def test_an_event_without_an_end_is_not_kept_for_ever(monkeypatch: pytest.Monkey
 
     with pytest.raises(ValueError, match="more than 100 bytes"):
         events.feed(b"a" * 90)
+
+
+def test_time_grows_with_an_event_not_with_its_square():
+    events, began = ProviderEvents(), time.process_time()
+    for _ in range(16_000):
+        assert events.feed(b"x" * 64) == b""
+    assert time.process_time() - began < 2
 
 
 @given(st.data())
