@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ _REASONS: dict[int, Reason] = {
 _IDENTITY = IDENTITY_HEADER.encode()
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 """What an answer of another shape than OpenAI's makes its readers raise: the model's failure, not ours."""
+CLOSING_SECONDS = 0.5
+"""How long an answer's end may take behind its stream's last event; then its connection is ended."""
 QUOTED_CHARACTERS = 300
 """Characters of an upstream's own words that a reason quotes."""
 
@@ -136,7 +139,7 @@ class Stream:
         if self.ended:
             return None
         try:
-            data = await self.opened.connection.chunk()
+            data = await self._more_bytes()
         except LostError as error:
             raise AskError("UpstreamError", f"{self.model}: its stream broke off: {error}") from error
         translation = self.opened.translation
@@ -152,6 +155,16 @@ class Stream:
         if not self.reader.done:
             raise AskError("UpstreamError", f"{self.model}: its stream ended before it was complete")
         return events
+
+    async def _more_bytes(self) -> bytes:
+        """Return what has come; nothing after the last event, whether or not the connection ends with it."""
+        connection = self.opened.connection
+        if not self.reader.done and self.reader.error is None:
+            return await connection.chunk()
+        with suppress(TimeoutError, LostError):
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await connection.chunk()
+        return b""
 
     def _read(self, translated: Callable[[], bytes]) -> bytes:
         try:

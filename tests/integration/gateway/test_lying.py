@@ -37,8 +37,10 @@ def logged(portfolio: Portfolio) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def saying(reply: bytes, content_type: str, status: int = 200) -> AsyncIterator[int]:
-    """Answer everything with these bytes."""
+async def saying(
+    reply: bytes, content_type: str, status: int = 200, *, stays: bool = False
+) -> AsyncIterator[int]:
+    """Answer everything with these bytes, and stay or close the connection."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = f"HTTP/1.1 {status} said\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n"
@@ -46,6 +48,8 @@ async def saying(reply: bytes, content_type: str, status: int = 200) -> AsyncIte
             await reader.read(1 << 16)
             writer.write(head.encode() + reply)
             await writer.drain()
+            while stays and await reader.read(1 << 16):
+                pass
         writer.close()
 
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
@@ -148,6 +152,20 @@ async def test_a_stream_that_fails_before_it_says_anything_hands_on(
     async with saying(failure, "text/event-stream") as port:
         told = await asked(portfolio, port, Accept(signal="MeanLogprob", at_least=0.5), stream=True)
     assert told.headers["x-folio-model"] == "large"
+
+
+@pytest.mark.parametrize(
+    ("last", "model"),
+    [(b"data: [DONE]\n\n", "liar"), (b'data: {"error":{"message":"quota"}}\n\n', "large")],
+)
+async def test_a_stream_ends_with_its_last_event_though_the_connection_stays(
+    portfolio: Portfolio, last: bytes, model: str
+) -> None:
+    events = event() if model == "liar" else b""
+    async with saying(events + last, "text/event-stream", stays=True) as port, asyncio.timeout(5):
+        told = await asked(portfolio, port, Accept(signal="Always"), stream=True)
+    assert told.headers["x-folio-model"] == model
+    assert told.text.endswith("data: [DONE]\n\n")
 
 
 async def test_a_stream_of_named_events_is_read_as_any_other(portfolio: Portfolio) -> None:
