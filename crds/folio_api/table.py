@@ -273,7 +273,7 @@ class Trial(Frozen):
     requests: int = 0
     """Answered, or failed; not what was refused, left, or asked for by name."""
     errors: int = 0
-    """Of these, with a status from 500 on, or by a stream that broke."""
+    """Of these, with a status from 500 on, told by a status or in a stream, or by a stream that broke."""
     escalations: int = 0
     """For which more than the first rung was asked."""
 

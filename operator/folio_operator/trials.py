@@ -252,11 +252,13 @@ def _marked(manifest: Manifest, phase: Phase, notes: Mapping[str, str]) -> Manif
 class Tallies:
     """Counts of each candidate over all gateway replicas that ever held it.
 
-    A replica that restarts, or is scaled away, takes its own counts with it; what it told is kept here.
-    Forgotten at a restart of the operator, after which only the replicas of today tell.
+    A replica that restarts, or is scaled away, takes its own counts with it, and one that let go of the
+    candidate for a while begins at nothing; what it told is kept here. Forgotten at a restart of
+    the operator, after which only the replicas of today tell.
     """
 
-    _counts: dict[Key, tuple[str, dict[tuple[str, str], Trial]]] = field(default_factory=dict)
+    _counts: dict[Key, tuple[str, dict[tuple[str, str], list[Trial]]]] = field(default_factory=dict)
+    """By replica and table, a count for each time that it held it."""
 
     def note(self, portfolio: Portfolio, table: str, gateway: GatewayState | None) -> Trial:
         """Return how the candidate has fared; its table may be another one than when it began."""
@@ -266,13 +268,17 @@ class Tallies:
         for replica in gateway.replicas if gateway else ():
             found = next((trial for trial in replica.trials if trial.revision == table), None)
             if found is not None:
-                counts[replica.replica, table] = found
+                times = counts.setdefault((replica.replica, table), [found])
+                if found.requests < times[-1].requests:
+                    times.append(found)
+                times[-1] = found
         self._counts[portfolio.key] = (inputs, counts)
+        told = [each for times in counts.values() for each in times]
         return Trial(
             revision=table,
-            requests=sum(each.requests for each in counts.values()),
-            errors=sum(each.errors for each in counts.values()),
-            escalations=sum(each.escalations for each in counts.values()),
+            requests=sum(each.requests for each in told),
+            errors=sum(each.errors for each in told),
+            escalations=sum(each.escalations for each in told),
         )
 
     def forget(self, portfolio: Key) -> None:

@@ -139,6 +139,13 @@ def test_what_replicas_told_before_they_went_still_counts() -> None:
     assert tallies.note(portfolio, "new", None) == found
 
 
+def test_what_a_replica_told_before_it_let_go_of_the_candidate_still_counts() -> None:
+    tallies, portfolio = trials.Tallies(), desk()
+    for one in (trial(15, errors=4), trial(15, errors=4), trial(0), trial(3), trial(7, errors=1)):
+        found = tallies.note(portfolio, "new", told(a=one))
+    assert found == trial(22, errors=5)
+
+
 def test_what_the_active_revision_does_is_not_counted() -> None:
     assert trials.Tallies().note(desk(), "new", told(a=trial(9, errors=9, revision="old"))) == trial(0)
 
