@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CHART = ROOT / "helm/folio"
 VERSION: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+REGISTRY = os.environ.get("IMAGE_REGISTRY", "").rstrip("/")
+"""Where nodes have the images from; empty: they were given them."""
 EXAMPLES = tuple(sorted((ROOT / "examples/install").glob("*/values.yaml")))
 EVERYTHING = (
     "replicas=2,podMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true"
@@ -28,6 +30,10 @@ EVERYTHING = (
 )
 """Values that turn on whatever is off by default."""
 Object = dict[str, Any]
+
+
+def image_name(what: str, tag: str = VERSION) -> str:
+    return f"{REGISTRY}{'/' if REGISTRY else ''}folio/{what}:{tag}"
 
 
 class RefusedError(Exception):

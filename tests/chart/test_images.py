@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from kubernetes import client
-from tests.chart.conftest import HERE, VERSION, Object
+from tests.chart.conftest import HERE, VERSION, Object, image_name
 
 ENGINES = os.environ.get("SERVING_ENGINE", "none").split()
 OF_ENGINE = {"vllm-cpu": ["vllm", "ray.serve.llm", "folio_serving.engines.vllm.replica"]}
 MODULES = {
-    f"folio/operator:{VERSION}": ["folio_operator.main"],
+    image_name("operator"): ["folio_operator.main"],
     **{
-        f"folio/serving:{VERSION}-{engine}": ["folio_serving.app", *OF_ENGINE.get(engine, [])]
+        image_name("serving", f"{VERSION}-{engine}"): ["folio_serving.app", *OF_ENGINE.get(engine, [])]
         for engine in ENGINES
     },
 }

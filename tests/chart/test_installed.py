@@ -18,9 +18,18 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes import client
-from tests.chart.conftest import CHART, HERE, VERSION, Helm, Object, restricted_namespace
+from tests.chart.conftest import (
+    CHART,
+    HERE,
+    REGISTRY,
+    VERSION,
+    Helm,
+    Object,
+    image_name,
+    restricted_namespace,
+)
 
-SERVING_IMAGE = f"folio/serving:{VERSION}-none"
+SERVING_IMAGE = image_name("serving", f"{VERSION}-none")
 INSTALL_SECONDS = 120
 SERVING_SECONDS = 240
 SETTLED_SECONDS = 5
@@ -174,7 +183,7 @@ def release(
     """Two replicas; the namespace refuses what is not `restricted`, the operator's pods and the portfolio's."""
     with restricted_namespace(api) as namespace:
         confined = f"--set=watchNamespaces={{{namespace}}},kuberay.leaseRole=true"
-        options = ["--set=replicas=2,servingImage.engine=none"]
+        options = [f"--set=replicas=2,servingImage.engine=none,imageRegistry={REGISTRY}"]
         installed = Release(helm, namespace, (*options, *([confined] if request.param == "confined" else ())))
         began = time.monotonic()
         installed.upgrade(chart=older)
@@ -192,7 +201,8 @@ def release(
 @pytest.fixture(scope="module")
 def portfolio(release: Release) -> Release:
     """The release once its portfolio serves."""
-    release.kubectl("apply", "-f", str(HERE / "portfolio.yaml"))
+    written = (HERE / "portfolio.yaml").read_text()
+    release.kubectl("apply", "-f", "-", given=written.replace("OPERATOR_IMAGE", image_name("operator")))
     began = time.monotonic()
     try:
         wait_for("it is ready", lambda: release.condition("Ready")["status"] == "True", SERVING_SECONDS)
