@@ -32,11 +32,13 @@ def import_seconds(module: str) -> float:
     return round(time.monotonic() - began, 1)
 
 
+seconds = {module: import_seconds(module) for module in sys.argv[1:]}
+# After the imports: whoever looks for pip switches setuptools' own distutils off, and torch would then not be imported.
 found = {
     "uid": os.getuid(),
     "writable": [folder for folder in FOLDERS if is_writable(folder)],
     "installers": [name for name in INSTALLERS if importlib.util.find_spec(name)],
     "compilers": [name for name in COMPILERS if shutil.which(name)],
-    "import_seconds": {module: import_seconds(module) for module in sys.argv[1:]},
+    "import_seconds": seconds,
 }
 print("\n" + json.dumps(found))  # a line of its own, whatever the modules said
