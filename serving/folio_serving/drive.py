@@ -223,7 +223,8 @@ def _so_far(task: asyncio.Task[Answer | Failed]) -> Answer | Failed:
 def _prolong(idle: asyncio.Timeout, end: float) -> None:
     """Move the end of patience along, not at every event: a timer costs more than an event does."""
     until = min(asyncio.get_running_loop().time() + STREAM_IDLE_SECONDS, end)
-    if until - (idle.when() or until) > STREAM_IDLE_SECONDS / 10:
+    late = until - (idle.when() or until)
+    if late > STREAM_IDLE_SECONDS / 10 or (late > 0 and until == end):
         idle.reschedule(until)
 
 

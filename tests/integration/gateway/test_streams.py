@@ -140,6 +140,16 @@ async def test_a_stream_that_breaks_later_ends_with_an_error_and_is_counted(port
     assert 'folio_cost_usd_total{role="rung",rung="large"}' in metrics
 
 
+async def test_a_stream_that_speaks_to_its_end_is_not_called_silent(
+    portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "STREAM_IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(drive, "STREAM_SECONDS", 1.05)
+    portfolio.models.plays["large"] = Plays("a" * 99, chunks=99, chunk_seconds=0.02)
+    answer = await portfolio.chat("traceback", stream=True)
+    assert events(answer)[-1]["error"]["message"].endswith("its stream lasted 1.05 s")
+
+
 async def test_a_refusal_is_streamed_as_a_refusal(portfolio: Portfolio) -> None:
     portfolio.models.plays["small"] = Plays(mean=0.1)
     answer = await portfolio.chat("surely", stream=True)
