@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes import client
+from tests.e2e.world import wait_for
 
 from folio_api.crd import DEFINITIONS
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[3]
 CHART = ROOT / "helm/folio"
 NAME, NAMESPACE = "folio", "folio-system"
 INSTALL_SECONDS = 180
+GONE_SECONDS = 60
 VERSION: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
 REGISTRY = os.environ.get("IMAGE_REGISTRY", "")
 OPERATOR_PODS = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=operator"
@@ -85,6 +87,7 @@ class Release:
         run("helm", "uninstall", NAME, *where)
         if self._made_namespace and NAMESPACE in self._namespaces():
             client.CoreV1Api(self.api).delete_namespace(NAMESPACE)
+            wait_for(f"{NAMESPACE} is gone", lambda: NAMESPACE not in self._namespaces(), GONE_SECONDS)
 
     def pods(self) -> Sequence[Any]:
         found = client.CoreV1Api(self.api).list_namespaced_pod(NAMESPACE, label_selector=OPERATOR_PODS)
