@@ -20,6 +20,8 @@ from folio_operator.apply import PRUNED
 from folio_operator.kuberay import LEASE_NAME
 
 FIRST_REPLICA_PORT = 30000
+UNREACHED = 0
+"""Nobody listens there, or the cluster enforces NetworkPolicies."""
 Figure = Callable[[str], None]
 OPERATOR = Somebody.account(NAMESPACE, f"{NAME}-operator")
 ALL_FOUR = tuple(definition.plural for definition in DEFINITIONS)
@@ -252,7 +254,7 @@ def test_rays_dashboard_and_gcs_answer_nobody_without_the_token(desk: Story, fig
         f"without Ray's token the dashboard says {answers[0]}, with a wrong one {answers[1]}, to a job {job}"
     )
     figure("; ".join(line[:90] for line in ports.splitlines()))
-    assert {*answers, job} <= {401, 403}
+    assert {*answers, job} <= {401, 403, UNREACHED}
     assert [line.split()[:2] for line in ports.splitlines()] == [["6379", "refused:"], ["10001", "refused:"]]
     assert known.strip() == "200", "with the token it answers"
 
@@ -279,7 +281,8 @@ def test_replicas_and_the_internal_state_answer_nobody_without_the_portfolios_to
     }
 
     assert state.status == 404, state.text
-    assert sorted(replicas.values()) == [0, 200, 404], "one is the gateway's own, one triage's, one nobody's"
+    answered = sorted(each for each in replicas.values() if each != UNREACHED)
+    assert answered in ([200, 404], []), "one is the gateway's own, one triage's"
 
 
 def test_the_network_is_closed_by_objects_that_the_api_server_took(desk: Story, figure: Figure):
