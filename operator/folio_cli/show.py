@@ -74,7 +74,7 @@ def _offer_lines(offered: Plan) -> list[str]:
     told = "; ".join(change.message for change in offered.changes)
     return [
         f"besides, the operator was upgraded and offers plan {offered.id}: {told}",
-        f"  to move there, write rollout.newCluster.approvedPlan: {offered.id}",
+        f'  to move there, write rollout.newCluster.approvedPlan: "{offered.id}"',
     ]
 
 
