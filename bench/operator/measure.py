@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from bench.operator.api import Api, Json, collection
+from bench.operator.api import Api
 from bench.operator.figures import Figures
 from bench.operator.fleet import POLICIES, Fleet, picked, portfolio_name
 from bench.operator.stage import NAME, requests
+from bench.operator.template import template
 from tests.e2e.operator.process import OperatorProcess
-
-from folio_operator import cluster as kinds
 
 PATIENCE_SECONDS = 300.0
 QUIET_SECONDS = 4.0
@@ -34,14 +32,6 @@ LEADER_RESYNC_SECONDS = "1000000"
 STANDBY_RESYNC_SECONDS = "15"
 PASSES = 'folio_operator_reconcile_total{kind="ModelPortfolio"'
 OWN_REQUESTS = re.compile(r"^folio_operator_api_requests_total{(\S+)} (\S+)$", re.MULTILINE)
-TEMPLATE_KINDS = (
-    kinds.RAY_SERVICE,
-    kinds.NETWORK_POLICY,
-    kinds.DISRUPTION_BUDGET,
-    kinds.REVISION,
-    kinds.POD_MONITOR,
-    kinds.SECRET,
-)
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ async def measure_folio(bench: Bench, size: int, *, failover: bool) -> Figures:
             taken.found["passes"] = await asyncio.to_thread(operator.metric, PASSES) / size
             await _rest(fleet)
             await _quiet(operator)
-            bench.template.write_text(await _template(fleet))
+            bench.template.write_text(await template(fleet))
             edited = await _edit(bench, fleet, taken)
             await _rest(fleet)
             confirmed = [fleet.seen[name].rested_at - began for name, began in edited.items()]
@@ -291,25 +281,6 @@ async def _wait(what: str, condition: Callable[[], Awaitable[bool]]) -> None:
         if time.monotonic() > deadline:
             raise SystemExit(f"{what}: not within {PATIENCE_SECONDS:.0f} s")
         await asyncio.sleep(0.05)
-
-
-async def _template(fleet: Fleet) -> str:
-    """Return the children of the first portfolio as whoever applies them would write them."""
-    name = portfolio_name(0)
-    selector = f"?labelSelector=folio.dev%2Fportfolio%3D{name}"
-    found: list[Json] = []
-    for kind in TEMPLATE_KINDS:
-        items = await fleet.api.list(collection(kind, fleet.namespace) + selector)
-        found += [_stated({"apiVersion": kind.api_version, "kind": kind.name, **each}) for each in items]
-    return json.dumps(found)
-
-
-def _stated(body: Json) -> Json:
-    metadata = body["metadata"]
-    kept = {each: metadata[each] for each in ("name", "labels", "annotations") if each in metadata}
-    owners = [{**each, "uid": "@UID@"} for each in metadata["ownerReferences"]]
-    rest = {name: part for name, part in body.items() if name not in ("metadata", "status")}
-    return {**rest, "metadata": {**kept, "namespace": "@NAMESPACE@", "ownerReferences": owners}}
 
 
 def _is_ready(operator: OperatorProcess) -> bool:
