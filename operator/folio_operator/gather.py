@@ -215,13 +215,27 @@ def deployed(service: Body | None) -> dict[str, str]:
 
 def asked(service: Body | None) -> Asked:
     """Return what Serve was last asked for."""
-    return _parsed(str(service["spec"].get("serveConfigV2", ""))) if service is not None else Asked()
+    if service is None:
+        return Asked()
+    return _newest(key_of(service)).of(str(service["spec"].get("serveConfigV2", "")))
+
+
+@dataclass
+class _Newest:
+    """The Serve configuration of one RayService, parsed once, however many passes look at it."""
+
+    text: str = ""
+    asked: Asked = field(default_factory=Asked)
+
+    def of(self, text: str) -> Asked:
+        if text != self.text:
+            self.text, self.asked = text, Asked.of(TEXTS.read(text) or {})
+        return self.asked
 
 
 @lru_cache(maxsize=2048)
-def _parsed(serve_config: str) -> Asked:
-    """Parse a Serve configuration once, however many passes look at it."""
-    return Asked.of(TEXTS.read(serve_config) or {})
+def _newest(_service: Key) -> _Newest:
+    return _Newest()
 
 
 def _active_status(service: Body | None) -> Mapping[str, Any]:

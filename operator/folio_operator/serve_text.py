@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-MOST = 1024
+MOST = 512
 
 
 @dataclass

@@ -7,8 +7,9 @@ own writes return, so that a pass never mistakes its own last write for somethin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from folio_api.meta import Key
 from folio_operator.children import PORTFOLIO_LABEL
@@ -17,6 +18,7 @@ from folio_operator.cluster import (
     INPUTS,
     POD,
     PORTFOLIO,
+    REVISION,
     Body,
     Kind,
     Trace,
@@ -47,6 +49,8 @@ class Store:
         if not self.lacks(kind, Trace(key, uid_of(body), version_of(body))):
             return False
         body = _lean(kind, body)
+        if kind is REVISION:
+            body = _sharing(body, self.children(_portfolio_key(body), (REVISION,)))
         self._objects[kind][key] = body
         if kind is PORTFOLIO:
             self._naming.put(body)
@@ -101,6 +105,25 @@ class Store:
         self._gone[uid] = None
         while len(self._gone) > MOST_TOMBSTONES:
             del self._gone[next(iter(self._gone))]
+
+
+def _sharing(revision: Body, others: Iterable[Body]) -> Body:
+    """Return the revision with what is equal in others of its portfolio held once: an edit is of one object."""
+    data = revision.get("data")
+    known = [each for other in others for each in _objects(other)]
+    objects = [next((held for held in known if held == each), each) for each in _objects(revision)]
+    return (
+        {**revision, "data": {**data, "objects": objects}}
+        if isinstance(data, Mapping) and objects
+        else revision
+    )
+
+
+def _objects(revision: Body) -> Sequence[Any]:
+    """Return what it keeps; nothing of one that somebody else wrote in another form."""
+    data = revision.get("data")
+    found = data.get("objects") if isinstance(data, Mapping) else None
+    return found if isinstance(found, list) else ()
 
 
 def _lean(kind: Kind, body: Body) -> Body:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from folio_api.meta import Key
-from folio_operator.cluster import POLICY, RAY_SERVICE
+from folio_operator.cluster import POLICY, RAY_SERVICE, REVISION
 from folio_operator.store import Store
 
 A = Key("bank", "a")
@@ -52,3 +54,28 @@ def test_children_are_found_by_the_label_of_their_portfolio():
     store.drop(child)
     assert store.children(Key("bank", "desk")) == ()
     assert store.count(RAY_SERVICE) == 0
+
+
+def revision(name: str, *objects: Any) -> dict[str, Any]:
+    labels = {"folio.dev/portfolio": "desk"}
+    metadata = {"name": name, "namespace": "bank", "uid": name, "labels": labels}
+    return {"kind": "ControllerRevision", "metadata": metadata, "data": {"objects": list(objects)}}
+
+
+def test_revisions_of_a_portfolio_hold_what_they_have_in_common_once():
+    store = Store()
+    store.put(revision("a", {"name": "policy"}, {"name": "desk", "edit": 1}))
+    store.put(revision("b", {"name": "policy"}, {"name": "desk", "edit": 2}))
+    first, second = (store.get(REVISION, Key("bank", name)) for name in "ab")
+    assert second == revision("b", {"name": "policy"}, {"name": "desk", "edit": 2})
+    assert second["data"]["objects"][0] is first["data"]["objects"][0]
+
+
+@pytest.mark.parametrize("data", [None, "x", {}, {"objects": None}, {"objects": {"a": 1}}])
+def test_a_revision_of_another_form_is_kept_as_it_is(data: Any):
+    store = Store()
+    store.put(revision("a", {"name": "policy"}))
+    foreign = {**revision("b"), "data": data}
+    store.put(foreign)
+    store.put(revision("c", {"name": "policy"}))
+    assert store.get(REVISION, Key("bank", "b")) == foreign
