@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import signal
@@ -207,7 +208,7 @@ async def _idle(bench: Bench, fleet: Fleet, operator: OperatorProcess, taken: Ta
     after, total = await _own(operator), await requests(bench.api) - sent
     own = {labels: int(after[labels] - before.get(labels, 0)) for labels in after}
     told = ", ".join(f"{count} {labels}" for labels, count in own.items() if count) or "none"
-    renewals = RENEWALS_PER_MINUTE * took / 60
+    renewals = math.ceil(RENEWALS_PER_MINUTE * took / 60)
     taken.found["idle_requests"] = max(0.0, total - renewals) * 60 / took
     taken.found["idle_cpu"] = 1000 * (taken.cpu() - cpu) / took
     say(

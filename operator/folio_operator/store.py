@@ -108,15 +108,13 @@ class Store:
 
 
 def _sharing(revision: Body, others: Iterable[Body]) -> Body:
-    """Return the revision with what is equal in others of its portfolio held once: an edit is of one object."""
+    """Return the revision so that what others of its portfolio keep too is in memory once."""
     data = revision.get("data")
     known = [each for other in others for each in _objects(other)]
     objects = [next((held for held in known if held == each), each) for each in _objects(revision)]
-    return (
-        {**revision, "data": {**data, "objects": objects}}
-        if isinstance(data, Mapping) and objects
-        else revision
-    )
+    if not isinstance(data, Mapping) or not objects:
+        return revision
+    return {**revision, "data": {**data, "objects": objects}}
 
 
 def _objects(revision: Body) -> Sequence[Any]:
