@@ -53,8 +53,11 @@ class Candidate:
 
     @property
     def since(self) -> datetime:
-        """Return when every gateway replica first held it; of one that was ruled on, when."""
-        return datetime.fromisoformat(self._note("since"))
+        """Return when every gateway replica first held it; of one that was ruled on, when.
+
+        Where somebody took the note off, when it was made: that is when its trial began.
+        """
+        return datetime.fromisoformat(self._note("since") or self.body["metadata"]["creationTimestamp"])
 
     @property
     def reason(self) -> str:

@@ -127,6 +127,13 @@ def test_the_lower_bound_is_wilsons() -> None:
     assert trials.lower_bound(8, 100) == pytest.approx(0.033588, abs=1e-6)
 
 
+def test_a_candidate_whose_notes_were_taken_off_began_when_it_was_made() -> None:
+    body = trials.begun(desk(), (), "new", BEGAN)
+    kept = {**body["metadata"], "annotations": {}, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    (found,) = trials.candidates([{**body, "metadata": kept}])
+    assert (found.since, found.phase) == (BEGAN, "Canary")
+
+
 def told(**by_replica: Trial) -> GatewayState:
     return GatewayState(replicas=tuple(replica(name, trials=(one,)) for name, one in by_replica.items()))
 
