@@ -8,12 +8,13 @@ from folio_api.markers import Rule, list_map
 from folio_api.meta import ObjectRef, Part, PodTemplate, SecretValue
 from folio_api.pools import ResourceRequirements
 from folio_api.types import Duration, Image, Share, Written
+from folio_api.urls import PORT
 
 HostPort = Annotated[
     str,
     Written(
         "an address HOST:PORT such as redis:6379",
-        r"^[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?:[0-9]{1,5}$",
+        rf"^[A-Za-z0-9]([-.A-Za-z0-9]*[A-Za-z0-9])?:({PORT})$",
         260,
     ),
 ]

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import kopf
@@ -77,7 +77,7 @@ class Operator:
     async def run(self, settings: Settings, turn: Turn) -> None:
         drained = asyncio.Event()
         workers = asyncio.create_task(self.queue.run(drained), name="workers")
-        resync = asyncio.create_task(self.resync.run(), name="resync")
+        resync = asyncio.create_task(_lasting(self.resync.run), name="resync")
         kopf_stop, late = asyncio.Event(), LateKinds(self.cluster)
         ours = asyncio.all_tasks()
         watching = await kopf.spawn_tasks(
@@ -92,7 +92,7 @@ class Operator:
         )
         turn.catch_signals()
         running = asyncio.create_task(kopf.run_tasks(watching, ignored=ours), name="kopf")
-        looking = asyncio.create_task(late.run(), name="late-kinds") if settings.namespaces else None
+        looking = asyncio.create_task(_lasting(late.run), name="late-kinds") if settings.namespaces else None
         await _first(turn.stop.wait(), running)
         drained.set()
         await workers
@@ -195,6 +195,18 @@ def _die() -> None:
     """Another replica may lead from now on: not one more write, not even of what is under way."""
     logger.error("the Lease is lost")
     os._exit(1)
+
+
+async def _lasting(run: Callable[[], Awaitable[None]], pause_seconds: float = 60.0) -> None:
+    """Run what nobody waits for, and again a while after a fault of ours: its end would go unnoticed."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            logger.exception("%s failed, and begins again in %.0f s", run, pause_seconds)
+            await asyncio.sleep(pause_seconds)
+        else:
+            return
 
 
 async def _first(*waits: object) -> None:

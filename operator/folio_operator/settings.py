@@ -100,7 +100,7 @@ def _rules(written: str) -> tuple[Mapping[str, Any], ...]:
 
 
 def _is_rule(found: object) -> bool:
-    return isinstance(found, dict) and set(found) <= {"to", "ports"}
+    return isinstance(found, dict) and set(found) <= {"to", "ports"} and bool(found.get("to"))
 
 
 def _networks(written: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ own writes return, so that a pass never mistakes its own last write for somethin
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -110,8 +111,9 @@ class Store:
 def _sharing(revision: Body, others: Iterable[Body]) -> Body:
     """Return the revision so that what others of its portfolio keep too is in memory once."""
     data = revision.get("data")
-    known = [each for other in others for each in _objects(other)]
-    objects = [next((held for held in known if held == each), each) for each in _objects(revision)]
+    # By their JSON: in Python 1 equals True, and a revision must stay what its digest was taken of.
+    known = {json.dumps(each, sort_keys=True): each for other in others for each in _objects(other)}
+    objects = [known.get(json.dumps(each, sort_keys=True), each) for each in _objects(revision)]
     if not isinstance(data, Mapping) or not objects:
         return revision
     return {**revision, "data": {**data, "objects": objects}}

@@ -15,6 +15,7 @@ from folio_operator.cluster import PORTFOLIO
 from folio_operator.health import Health, Heartbeat
 from folio_operator.lease import ConflictError, Record
 from folio_operator.lease_store import KubeLeaseStore
+from folio_operator.main import _lasting
 from folio_operator.metrics import Metrics
 from folio_operator.reports import Report
 from folio_operator.settings import SettingsError, from_environment
@@ -44,6 +45,7 @@ def test_namespaces_stand_with_commas_between():
         ("FOLIO_EGRESS", "perhaps", "write true or false"),
         ("FOLIO_EGRESS_ALLOW", "10.0.0.0/8", "write a JSON list"),
         ("FOLIO_EGRESS_ALLOW", '[{"from": []}]', "each with to and ports"),
+        ("FOLIO_EGRESS_ALLOW", "[{}]", "each with to and ports"),
         ("FOLIO_API_SERVER_CIDRS", "everywhere", "write networks such as"),
         ("FOLIO_API_SERVER_PORTS", "https", "write numbers"),
     ],
@@ -157,3 +159,16 @@ def test_an_absent_lease_is_none_a_conflict_is_one_and_all_other_trouble_is_of_t
             leases(trouble)[0].read()
         with pytest.raises(OSError, match="the Lease cannot be written"):
             leases(trouble)[0].write(Record("a", 0, "1"))
+
+
+async def test_what_nobody_waits_for_begins_again_after_a_fault(caplog: pytest.LogCaptureFixture):
+    tries: list[str] = []
+
+    async def run() -> None:
+        tries.append("begun")
+        if len(tries) == 1:
+            raise KeyError("served")
+
+    await _lasting(run, pause_seconds=0)
+    assert tries == ["begun", "begun"]
+    assert "begins again" in caplog.text

@@ -71,6 +71,13 @@ def test_revisions_of_a_portfolio_hold_what_they_have_in_common_once():
     assert second["data"]["objects"][0] is first["data"]["objects"][0]
 
 
+def test_what_python_calls_equal_and_json_does_not_is_not_shared():
+    store = Store()
+    store.put(revision("a", {"name": "policy", "edit": True}))
+    store.put(revision("b", {"name": "policy", "edit": 1}))
+    assert store.get(REVISION, Key("bank", "b"))["data"]["objects"][0]["edit"] is not True
+
+
 @pytest.mark.parametrize("data", [None, "x", {}, {"objects": None}, {"objects": {"a": 1}}])
 def test_a_revision_of_another_form_is_kept_as_it_is(data: Any):
     store = Store()
