@@ -5,10 +5,8 @@ A port-forward would hold on to one gateway pod and fall with it; a pod goes the
 
 from __future__ import annotations
 
+import itertools
 import json
-import statistics
-import subprocess
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +15,14 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from tests.e2e.stories.load import Load, sustained
 from tests.e2e.stories.release import CommandError, run, serving_image, waiting
 from tests.e2e.world import Namespace, wait_for
 
 SCRIPTS = Path(__file__).parent / "pod"
 NAME = "client"
+TELL_SECONDS = 20
+LEAVE_SECONDS = 30
 SECURE_POD = {
     "runAsNonRoot": True,
     "runAsUser": 1000,
@@ -48,14 +49,20 @@ def python_pod(name: str, *command: str, env: Mapping[str, str] | None = None) -
         "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "384Mi"}},
         "securityContext": SECURE_CONTAINER,
-        "volumeMounts": [{"name": "scripts", "mountPath": "/scripts"}],
+        "volumeMounts": [
+            {"name": "scripts", "mountPath": "/scripts"},
+            {"name": "records", "mountPath": "/records"},
+        ],
     }
     spec = {
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 1,
         "securityContext": SECURE_POD,
         "containers": [container],
-        "volumes": [{"name": "scripts", "configMap": {"name": "scripts"}}],
+        "volumes": [
+            {"name": "scripts", "configMap": {"name": "scripts"}},
+            {"name": "records", "emptyDir": {}},
+        ],
     }
     labels = {"story": name}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
@@ -83,65 +90,12 @@ class Answer:
         return self.headers.get("x-folio-model", "")
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request of a load; times are those of the cluster's clock."""
-
-    at: float
-    seconds: float
-    revision: str
-    model: str
-    intent: str
-    lost: str | None
-
-    @property
-    def until(self) -> float:
-        return self.at + self.seconds
-
-
-@dataclass
-class Load:
-    """Requests at a steady rate; known once the load is over."""
-
-    requests: tuple[Request, ...] = ()
-
-    @property
-    def lost(self) -> list[Request]:
-        return [each for each in self.requests if each.lost]
-
-    @property
-    def models(self) -> Counter[str]:
-        return Counter(each.model for each in self.requests if not each.lost)
-
-    @property
-    def revisions(self) -> list[str]:
-        """In the order in which they first answered."""
-        ordered = sorted((each for each in self.requests if each.revision), key=lambda each: each.until)
-        return list(dict.fromkeys(each.revision for each in ordered))
-
-    def quantile_ms(self, share: float) -> float:
-        seconds = sorted(each.seconds for each in self.requests if not each.lost)
-        return 1000 * seconds[min(len(seconds) - 1, int(share * len(seconds)))]
-
-    def figure(self) -> str:
-        median = 1000 * statistics.median(each.seconds for each in self.requests if not each.lost)
-        return (
-            f"lost {len(self.lost)} of {len(self.requests)} requests"
-            f" (p50 {median:.0f} ms, p99 {self.quantile_ms(0.99):.0f} ms)"
-        )
-
-    def losses(self) -> str:
-        """The first few, for a failure's message."""
-        first = self.requests[0].at if self.requests else 0
-        return "\n".join(f"+{each.at - first:.2f} s: {each.lost}" for each in self.lost[:10])
-
-
 @dataclass
 class Client:
     """The pod that asks."""
 
     namespace: Namespace
-    _began: list[subprocess.Popen[str]] = field(default_factory=list, init=False)
+    _loads: Iterator[int] = field(default_factory=itertools.count, init=False)
 
     def start(self) -> None:
         self.namespace.apply(scripts())
@@ -198,25 +152,16 @@ class Client:
             "timeout": timeout,
             "headers": dict(headers or {}),
         }
-        load = Load()
-        with subprocess.Popen(
-            self._exec("load.py"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps(order) + "\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == "begun\n", "the load did not begin"
-            try:
-                yield load
-            finally:
-                process.stdin.close()
-                records = json.loads(process.stdout.readline() or "[]")
-                load.requests = tuple(Request(*each) for each in records)
-        assert load.requests, "the load was cut off"
+        folder = f"/records/{next(self._loads)}"
 
-    def _exec(self, script: str) -> tuple[str, ...]:
-        inside = ("python", f"/scripts/{script}")
+        def tell(what: str) -> str:
+            return run(*self._exec("load.py", what, folder), seconds=TELL_SECONDS, given=json.dumps(order))
+
+        with sustained(tell, timeout + LEAVE_SECONDS) as found:
+            yield found
+
+    def _exec(self, script: str, *arguments: str) -> tuple[str, ...]:
+        inside = ("python", f"/scripts/{script}", *arguments)
         return ("kubectl", "exec", "-i", "-n", self.namespace.name, NAME, "--", *inside)
 
     def _wait(self, name: str) -> None:
@@ -232,4 +177,4 @@ class Client:
         wait_for(f"pod {name} runs", runs, 60)
 
 
-__all__ = ["Answer", "Client", "CommandError", "Load", "Request"]
+__all__ = ["Answer", "Client", "CommandError"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.stories import weights
-from tests.e2e.stories.asking import Load
+from tests.e2e.stories.load import Load
 from tests.e2e.stories.story import Story
 from tests.e2e.world import secret, wait_for
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 from tests.e2e.stories import light
-from tests.e2e.stories.asking import Load
+from tests.e2e.stories.load import Load
 from tests.e2e.stories.release import NAMESPACE
 from tests.e2e.stories.story import Story
 from tests.e2e.world import wait_for

@@ -1,19 +1,24 @@
-"""Several clients at a steady rate, until standard input ends; then one JSON line: what became of each request.
+"""Several clients at a steady rate, in a process of its own: whoever watches it through the API server may be cut off.
 
-First line of the input: the order, as JSON; {number} in its body is another number in each request. "begun" is
-printed once a request was answered.
+start FOLDER: begin the load whose order is on standard input, as JSON, unless that folder has one already; {number}
+in the order's body is another number in each request. stop FOLDER: let it end. Both print what is known, as JSON:
+`records`, one of each request that was answered or lost so far, and `over`: null while it runs, then what broke it.
 A record: when it was sent, its seconds, revision, model, intent, and why it is lost (null where it is not).
 """
 
 import asyncio
 import itertools
 import json
+import subprocess
 import sys
 import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
 
 import aiohttp
 
-LEAVE_SECONDS = 90
+ORDER, RECORDS, STOP, OVER = "order", "records", "stop", "over"
 
 
 def why_lost(status, text, stream):
@@ -31,13 +36,13 @@ def why_lost(status, text, stream):
 
 
 class Load:
-    def __init__(self, order):
-        self.order = order
-        self.body = json.dumps(order["body"])
+    def __init__(self, folder):
+        self.folder = folder
+        self.order = json.loads((folder / ORDER).read_text())
+        self.body = json.dumps(self.order["body"])
         self.numbers = itertools.count(1)
-        self.records = []
         self.over = asyncio.Event()
-        self.stream = bool(order["body"].get("stream"))
+        self.stream = bool(self.order["body"].get("stream"))
 
     async def request(self, session):
         sent, began = time.time(), time.monotonic()
@@ -50,9 +55,8 @@ class Load:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             why = f"{type(error).__name__}: {error}"
         facts = (headers.get(f"x-folio-{name}", "") for name in ("revision", "model", "intent"))
-        if not self.records:
-            print("begun", flush=True)
-        self.records.append([round(sent, 3), round(time.monotonic() - began, 4), *facts, why])
+        record = [round(sent, 3), round(time.monotonic() - began, 4), *facts, why]
+        print(json.dumps(record), file=self.records, flush=True)
 
     async def client(self, number):
         """Ask once a period; a client whose answer took longer asks at once."""
@@ -73,13 +77,48 @@ class Load:
         return True
 
     async def run(self):
-        clients = [asyncio.create_task(self.client(number)) for number in range(self.order["clients"])]
-        await asyncio.to_thread(sys.stdin.read)
-        self.over.set()
-        await asyncio.wait(clients, timeout=LEAVE_SECONDS)
-        for each in clients:
-            each.cancel()
-        print(json.dumps(self.records), flush=True)
+        with (self.folder / RECORDS).open("w") as self.records:
+            async with asyncio.TaskGroup() as clients:
+                for number in range(self.order["clients"]):
+                    clients.create_task(self.client(number))
+                while not (self.folder / STOP).exists():  # noqa: ASYNC110 - another process makes it
+                    await asyncio.sleep(0.1)
+                self.over.set()
 
 
-asyncio.run(Load(json.loads(sys.stdin.readline())).run())
+def start(folder):
+    order = json.load(sys.stdin)
+    with suppress(FileExistsError):
+        folder.mkdir()
+        (folder / ORDER).write_text(json.dumps(order))
+        command = (sys.executable, __file__, "run", str(folder))
+        nothing = subprocess.DEVNULL
+        subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)
+
+
+def run(folder):
+    why = ""
+    try:
+        asyncio.run(Load(folder).run())
+    except Exception:  # noqa: BLE001 - whoever reads the folder is told
+        why = traceback.format_exc()
+    written = folder / "why"
+    written.write_text(why)
+    written.rename(folder / OVER)
+
+
+def stop(folder):
+    (folder / STOP).touch()
+
+
+def known(folder):
+    """Read `over` first: once it is there, the records are whole."""
+    over, records = folder / OVER, folder / RECORDS
+    why = over.read_text() if over.exists() else None
+    whole, _, _ = (records.read_text() if records.exists() else "").rpartition("\n")
+    return {"over": why, "records": [json.loads(line) for line in whole.splitlines()]}
+
+
+what, where = sys.argv[1], Path(sys.argv[2])
+{"start": start, "stop": stop, "run": run}[what](where)
+print(json.dumps(known(where)))
