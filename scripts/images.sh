@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# images.sh operator|serving...: builds images with docker, or CLUSTER_DIR/image, or buildah. Where KUBECONFIG names a cluster
-# of kind or of CLUSTER_DIR, its nodes get them too. SERVING_ENGINE is the serving image's engine, or several; IMAGE_REGISTRY
-# what stands before the names.
+# images.sh operator|serving|story-redis...: builds images with docker, or CLUSTER_DIR/image, or buildah. Where KUBECONFIG
+# names a cluster of kind or of CLUSTER_DIR, its nodes get them too. SERVING_ENGINE is the serving image's engine, or several;
+# IMAGE_REGISTRY what stands before the names. story-redis is what story 5 stores in.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,21 +36,23 @@ build() { # NAME:TAG DOCKERFILE OPTION...
     fi
 }
 
-image() { # operator|serving TAG BUILD_OPTION...
-    local name=${REGISTRY}folio/$1:$2 file=images/$1/Dockerfile began=$SECONDS
-    shift 2
+image() { # NAME TAG DOCKERFILE BUILD_OPTION...
+    local name=${REGISTRY}folio/$1:$2 file=$3 began=$SECONDS
+    shift 3
     build "$name" "$file" --build-arg "VERSION=$VERSION" --build-arg "REVISION=$REVISION" "$@"
     printf 'images: %s in %d s\n' "$name" $((SECONDS - began))
 }
 
 for what; do
     case $what in
-        operator) image operator "$VERSION" ;;
+        operator) image operator "$VERSION" images/operator/Dockerfile ;;
         serving)
             for engine in $ENGINES; do
-                image serving "$VERSION-$engine" --build-arg "ENGINE=$engine" --build-arg "TORCH_INDEX=${TORCH_INDEX-}"
+                image serving "$VERSION-$engine" images/serving/Dockerfile \
+                    --build-arg "ENGINE=$engine" --build-arg "TORCH_INDEX=${TORCH_INDEX-}"
             done
             ;;
-        *) die "'$what': say operator or serving" ;;
+        story-redis) image story-redis "$VERSION" tests/e2e/stories/redis/Dockerfile ;;
+        *) die "'$what': say operator, serving or story-redis" ;;
     esac
 done

@@ -15,5 +15,6 @@ if [ -z "${KUBECONFIG-}" ]; then
     "$CLUSTER_DIR/down" # one that was cut off may still be there
     settings=$("$CLUSTER_DIR/up" "${options[@]}")
     eval "$settings"
+    [ ! -x "$CLUSTER_DIR/node" ] || export FOLIO_E2E_NODE="'$CLUSTER_DIR/node' {verb} {number}"
 fi
 "$@"

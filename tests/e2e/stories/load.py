@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tests.e2e.stories.release import CommandError
@@ -60,6 +61,17 @@ class Load:
     def quantile_ms(self, share: float) -> float:
         seconds = sorted(each.seconds for each in self.requests if not each.lost)
         return 1000 * seconds[min(len(seconds) - 1, int(share * len(seconds)))]
+
+    @property
+    def silence(self) -> tuple[float, float]:
+        """Return begin and end of the longest time in which nothing was answered."""
+        answered = sorted(each.until for each in self.requests if not each.lost)
+        return max(pairwise(answered), key=lambda pair: pair[1] - pair[0])
+
+    @property
+    def silence_seconds(self) -> float:
+        began, ended = self.silence
+        return ended - began
 
     def figure(self) -> str:
         median = 1000 * statistics.median(each.seconds for each in self.requests if not each.lost)

@@ -106,6 +106,13 @@ def test_a_started_cluster_is_taken_down_after_failure_and_the_failure_kept(work
     assert workshop.calls == ["down", "up ", "down"]
 
 
+def test_a_started_cluster_says_how_its_nodes_are_switched_off(workshop):
+    assert with_cluster(workshop, "--", "printenv", "FOLIO_E2E_NODE").stdout == ""
+    node = workshop.program("node", "#!/bin/sh\n")
+    done = with_cluster(workshop, "--", "printenv", "FOLIO_E2E_NODE")
+    assert done.stdout == f"'{node}' {{verb}} {{number}}\n"
+
+
 def test_a_given_cluster_is_neither_started_nor_taken_down(workshop):
     done = with_cluster(workshop, "--", "printenv", "KUBECONFIG", KUBECONFIG="given")
     assert done.stdout == "given\n"
@@ -159,6 +166,11 @@ def test_every_engine_that_is_named_has_an_image_of_its_own(workshop):
     ]
 
 
+def test_what_a_story_stores_in_has_an_image_too(workshop):
+    assert images(workshop, "story-redis").returncode == 0
+    assert workshop.calls == ["--no-load folio/story-redis:0.1.0 tests/e2e/stories/redis/Dockerfile "]
+
+
 def test_a_started_clusters_nodes_are_given_the_images(workshop):
     assert images(workshop, "operator", KUBECONFIG="given").returncode == 0
     assert workshop.calls == ["folio/operator:0.1.0 images/operator/Dockerfile . "]
@@ -166,4 +178,4 @@ def test_a_started_clusters_nodes_are_given_the_images(workshop):
 
 def test_an_image_that_is_none_is_named_with_the_choices(workshop):
     done = images(workshop, "router")
-    assert (done.returncode, done.stderr) == (1, "images: 'router': say operator or serving\n")
+    assert (done.returncode, done.stderr) == (1, "images: 'router': say operator, serving or story-redis\n")
