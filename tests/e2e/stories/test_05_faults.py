@@ -97,7 +97,7 @@ class Faults:
 
     def used(self, portfolio: str) -> float:
         """Return how many requests the budget's counter knows of; 0 while it does not answer."""
-        told = self.story.client.http(f"{self.story.client.url(portfolio)}/metrics").text
+        told = self.story.client.http(f"{self.story.client.url(portfolio)}/metrics", timeout=5).text
         found = re.search(r'^folio_budget_used\{[^}]*budget="ceiling"[^}]*\} (\S+)$', told, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
