@@ -111,12 +111,18 @@ class Store:
 def _sharing(revision: Body, others: Iterable[Body]) -> Body:
     """Return the revision so that what others of its portfolio keep too is in memory once."""
     data = revision.get("data")
-    # By their JSON: in Python 1 equals True, and a revision must stay what its digest was taken of.
-    known = {json.dumps(each, sort_keys=True): each for other in others for each in _objects(other)}
-    objects = [known.get(json.dumps(each, sort_keys=True), each) for each in _objects(revision)]
+    known = [each for other in others for each in _objects(other)]
+    objects = [next((held for held in known if _is_same(held, each)), each) for each in _objects(revision)]
     if not isinstance(data, Mapping) or not objects:
         return revision
     return {**revision, "data": {**data, "objects": objects}}
+
+
+def _is_same(held: Any, other: Any) -> bool:
+    """Return whether both are one JSON: in Python 1 equals True, and a revision must stay what its digest was
+    taken of.
+    """
+    return held == other and json.dumps(held, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _objects(revision: Body) -> Sequence[Any]:
