@@ -237,7 +237,8 @@ class Reconciler:
         again, retry_seconds = self.patience.due(key, seen.applications, self.monotonic())
         trouble = None
         if decision.serving is not None:
-            trouble = await self._apply(body, gathered, decision, Retold(again, seen.gateway))
+            retold = Retold(again, seen.gateway)
+            trouble = await self._hindrance(self._apply(body, gathered, decision, decision.serving, retold))
         trouble = trouble or await self._neglected(body, gathered)
         trial, trial_seconds = None, None
         if decision.trying is None:
@@ -279,13 +280,6 @@ class Reconciler:
             blocked={each.role: each for each in troubles},
         )
 
-    async def _apply(
-        self, body: Body, gathered: Gathered, decision: Decision, retold: Retold
-    ) -> Finding | None:
-        """Bring about what ought to be; return why it cannot be, if only a person can help."""
-        assert decision.serving is not None
-        return await self._hindrance(self._apply_all(body, gathered, decision, decision.serving, retold))
-
     async def _hindrance(self, work: Awaitable[object]) -> Finding | None:
         """Do it, or return why it cannot be done if only a person can help."""
         try:
@@ -312,7 +306,7 @@ class Reconciler:
         absence = await self.leaver.kuberay.neglect(service)
         return absent(absence) if absence else None
 
-    async def _apply_all(
+    async def _apply(
         self,
         body: Body,
         gathered: Gathered,
@@ -320,11 +314,13 @@ class Reconciler:
         serving: Portfolio,
         retold: Retold,
     ) -> None:
+        """Bring about what ought to be."""
         wanted = self._wanted(gathered, decision, serving, retold)
         await self._apply_secrets(body, gathered, serving)
         for manifest in wanted.manifests:
             if manifest["kind"] == RAY_SERVICE.name:
-                await self._apply_service(body, gathered, decision, manifest)
+                before = None if decision.new_cluster else gathered.service
+                await self._apply_service(body, gathered, serving, before, manifest)
             elif not is_extra(manifest):
                 await self.applier.apply(body, manifest)
         await self._bound(gathered, wanted, serving.resource.spec.max_gpus)
@@ -377,11 +373,8 @@ class Reconciler:
             await self.applier.apply(body, manifest)
 
     async def _apply_service(
-        self, body: Body, gathered: Gathered, decision: Decision, manifest: Manifest
+        self, body: Body, gathered: Gathered, serving: Portfolio, before: Body | None, manifest: Manifest
     ) -> None:
-        serving = decision.serving
-        assert serving is not None
-        before = None if decision.new_cluster else gathered.service
         groups = json.dumps(group_digests(serving, before), sort_keys=True)
         held = rendered(before, ())
         image = held.image if held is not None else self.base.installation.serving_image
