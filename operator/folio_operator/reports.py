@@ -19,6 +19,19 @@ from folio_operator.world import Portfolio
 
 Input = tuple[str, str]
 """Kind and name of an object that a portfolio is made of."""
+PORTFOLIO_MEMBERS = (
+    "observedGeneration",
+    "url",
+    "active",
+    "candidate",
+    "rejected",
+    "plan",
+    "gpus",
+    "modelsReady",
+    "conditions",
+    "models",
+)
+"""Of a portfolio's status, in the order in which people read them."""
 AT_REST = ("Unused", "Suspended")
 """Why a policy may be on no gateway without anything being on its way."""
 

@@ -19,6 +19,7 @@ from folio_operator.events import Recorder
 from folio_operator.exposure import EXPOSED
 from folio_operator.gather import Gatherer
 from folio_operator.reports import (
+    PORTFOLIO_MEMBERS,
     Report,
     has_judged,
     model_status,
@@ -28,18 +29,7 @@ from folio_operator.reports import (
 from folio_operator.store import Store
 
 WRITTEN: Mapping[Kind, tuple[str, ...]] = {
-    PORTFOLIO: (
-        "observedGeneration",
-        "url",
-        "active",
-        "candidate",
-        "rejected",
-        "plan",
-        "gpus",
-        "modelsReady",
-        "conditions",
-        "models",
-    ),
+    PORTFOLIO: PORTFOLIO_MEMBERS,
     POLICY: ("observedGeneration", "conditions", "portfolios"),
     MODEL: ("observedGeneration", "conditions", "portfolios"),
 }

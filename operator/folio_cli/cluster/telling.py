@@ -10,19 +10,7 @@ from rich.table import Table
 from folio_cli.cluster.reading import Held
 from folio_cli.exits import Problem, UsageProblem
 from folio_operator.cluster import Body, key_of
-
-SHOWN = (
-    "observedGeneration",
-    "url",
-    "active",
-    "candidate",
-    "rejected",
-    "plan",
-    "gpus",
-    "modelsReady",
-    "conditions",
-    "models",
-)
+from folio_operator.reports import PORTFOLIO_MEMBERS
 
 
 def chosen(held: Held, name: str | None) -> Body:
@@ -44,7 +32,7 @@ def chosen(held: Held, name: str | None) -> Body:
 
 def as_json(portfolio: Body) -> dict[str, Any]:
     key, status = key_of(portfolio), portfolio.get("status") or {}
-    shown = {name: status[name] for name in SHOWN if name in status}
+    shown = {name: status[name] for name in PORTFOLIO_MEMBERS if name in status}
     generation = portfolio["metadata"].get("generation")
     return {"name": key.name, "namespace": key.namespace, "generation": generation, **shown}
 
