@@ -130,12 +130,3 @@ def _is_of_predecessor(child: Body, owner: Body) -> bool:
 def with_notes(service: Manifest, notes: Mapping[str, str]) -> Manifest:
     metadata = service["metadata"]
     return {**service, "metadata": {**metadata, "annotations": {**metadata["annotations"], **notes}}}
-
-
-def refusal(error: ApiError) -> tuple[str, str]:
-    """Return reason and message of a refusal that somebody must put right."""
-    if error.status == 404 and "ray.io" in str(error):
-        return "KubeRayAbsent", "the API server knows no RayService: install KubeRay 1.6 or newer"
-    if error.status == 403:
-        return "Forbidden", f"the operator may not: {error}; see the chart's RBAC"
-    return "Refused", f"the API server refused it: {error}"

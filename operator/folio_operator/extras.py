@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from folio_operator.apply import Applier, NameConflictError, refusal
+from folio_operator.apply import Applier, NameConflictError
 from folio_operator.children import Manifest
 from folio_operator.cluster import OPTIONAL, POD_MONITOR, ApiError, Body, Kind, kind_of
 from folio_operator.exposure import EXPOSED, taken
+from folio_operator.refusals import refusal
 from folio_operator.status import Finding
 
 LOOK_AGAIN_SECONDS = 60.0

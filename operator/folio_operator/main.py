@@ -36,6 +36,7 @@ from folio_operator.lease import Election, Elector, Terms
 from folio_operator.leaving import Leaver
 from folio_operator.metrics import Metrics
 from folio_operator.queue import WorkQueue
+from folio_operator.realize import Realizer
 from folio_operator.reconcile import Reconciler
 from folio_operator.resync import Resync
 from folio_operator.settings import Settings, SettingsError, from_environment
@@ -126,13 +127,16 @@ async def build(settings: Settings, metrics: Metrics) -> Operator:
     )
     applier = Applier(cluster, store, reader)
     kuberay = KubeRay(cluster, settings.kuberay_lease, utc_now)
+    leaver = Leaver(applier, kuberay, recorder, settings.release_without_kuberay)
+    circumstances = Circumstances(installation=settings.installation)
     reconciler = Reconciler(
         applier,
-        Leaver(applier, kuberay, recorder, settings.release_without_kuberay),
+        leaver,
         gatherer,
+        Realizer(applier, leaver, gatherer, circumstances, time.monotonic),
         gateways,
         statuses,
-        Circumstances(installation=settings.installation),
+        settings.installation,
         time.monotonic,
     )
     by_kind: Mapping[Kind, Pass] = {

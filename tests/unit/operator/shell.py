@@ -24,6 +24,7 @@ from folio_operator.handlers import Wiring
 from folio_operator.kuberay import LEASE_NAME, KubeRay
 from folio_operator.leaving import Leaver
 from folio_operator.metrics import Metrics
+from folio_operator.realize import Realizer
 from folio_operator.reconcile import Reconciler
 from folio_operator.serve_config import GATEWAY
 from folio_operator.statuses import Statuses
@@ -97,9 +98,16 @@ class Shell:
             applier,
             self.leaver,
             self.gatherer,
+            Realizer(
+                applier,
+                self.leaver,
+                self.gatherer,
+                Circumstances(installation=self.installation),
+                self.clock,
+            ),
             self.gateways,
             self.statuses,
-            Circumstances(installation=self.installation),
+            self.installation,
             self.clock,
         )
         self.wiring = Wiring(self.store, self.gatherer, lambda _: None, self.reconciler.deaths, self.clock)
