@@ -203,6 +203,11 @@ def has_gateway(service: Body | None) -> bool:
     return bool(_active_status(service))
 
 
+def ever_served(service: Body | None) -> bool:
+    """Return whether a Ray cluster of it came up: KubeRay names the one that does, and keeps naming it."""
+    return bool(_active_status(service).get("rayClusterName"))
+
+
 def groups_of(ray_cluster: Body | None) -> tuple[Mapping[str, Any], ...]:
     return tuple(ray_cluster["spec"].get("workerGroupSpecs") or ()) if ray_cluster else ()
 

@@ -135,7 +135,10 @@ def _waiting(pod: Body) -> Iterator[Obstacle]:
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
         if reason in NO_IMAGE:
             told = f"image {container.get('image', '')} of {_named(role)} cannot be pulled: {message}"
-            fix = "correct spec.ray.image or the pool's image, or name imagePullSecrets in podTemplate"
+            fix = (
+                "correct spec.ray.image, the pool's image or the chart's servingImage, or name"
+                " imagePullSecrets in podTemplate"
+            )
             yield Obstacle(role, "ImagePullBackOff", f"{told}; {fix}")
         elif reason in NO_CONTAINER:
             yield Obstacle(role, reason, f"{_named(role)}: {message}; correct its podTemplate")

@@ -170,7 +170,11 @@ class Reconciler:
         seen = replace(self._look(gathered), gateway=await self._ask_gateway(key, secret))
         again, retry_seconds = self.patience.due(key, seen.applications, self.monotonic())
         trouble = None
-        if decision.serving is not None:
+        if decision.begins_anew:
+            trouble = await hindrance(self.leaver.leave(body))
+            if trouble is None:  # the next pass makes it
+                return body.get("status") or {}, seen.gateway, 0.0, None
+        elif decision.serving is not None:
             retold = Retold(again, seen.gateway)
             trouble = await hindrance(
                 self.realizer.realize(body, gathered, decision, decision.serving, retold)
