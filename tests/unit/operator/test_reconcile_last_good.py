@@ -66,6 +66,7 @@ async def test_what_needs_a_second_cluster_waits_for_approval(settled: Shell):
     assert settled.service()["spec"]["rayClusterConfig"] == before
     plan = settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]
     assert plan["effect"] == "NewCluster"
+    assert f'rollout.newCluster.approvedPlan: "{plan["id"]}"' in settled.message("Stalled")
 
     settled.write(
         {
