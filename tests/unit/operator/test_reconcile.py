@@ -280,6 +280,37 @@ async def test_a_model_that_serve_gave_up_on_is_tried_again_by_a_nonce(settled: 
     assert "apply RayService/desk" not in settled.cluster.writes
 
 
+async def test_a_model_that_is_tried_again_tells_its_last_failure_even_by_another_operator(settled: Shell):
+    names = [each["name"] for each in settled.serve_config()["applications"]]
+    settled.serve_runs(*names, triage="RuntimeError: no file yet")
+    settled.gateway_says(settled.wanted_revision(), triage="Pending")
+    await settled.pass_over()
+    assert _triage(settled) == ("Failed", "DeployFailed", "RuntimeError: no file yet")
+
+    settled.start()
+    settled.serve_deploys("model-triage", among=names)
+    await settled.pass_over()
+    assert _triage(settled) == (
+        "Loading",
+        "Retrying",
+        "tried again; last failure: RuntimeError: no file yet",
+    )
+
+    settled.start()
+    await settled.pass_over()
+    assert _triage(settled)[2] == "tried again; last failure: RuntimeError: no file yet"
+
+    settled.everything_runs()
+    await settled.pass_over()
+    assert _triage(settled) == ("Ready", "", "")
+
+
+def _triage(shell: Shell) -> tuple[str, str, str]:
+    models = shell.cluster.one(kinds.PORTFOLIO, "desk")["status"]["models"]
+    found = next(each for each in models if each["name"] == "triage")
+    return found["state"], found.get("reason", ""), found.get("message", "")
+
+
 async def test_new_bounds_of_a_pool_reach_the_live_cluster(settled: Shell):
     settled.write({PORTFOLIO: {"pools.0.maxWorkers": 4, "maxGPUs": REMOVED}})
     await settled.pass_over()
