@@ -46,13 +46,11 @@ class Applier:
     async def apply(self, owner: Body, manifest: Manifest) -> Body:
         """Bring one child about; return it as it is stored."""
         wanted = stamped(manifest)
-        live = await self._live(owner, wanted)
-        if live is not None and is_settled(wanted, live):
-            return live
-        stored = await self.cluster.apply(wanted)
-        logger.info("applied %s %s", wanted["kind"], key_of(wanted))
-        self._remember(stored)
-        return stored
+        live = await self._known(owner, wanted)
+        if live is None:
+            return await self._create(owner, wanted)
+        _refuse_others(live, owner)
+        return live if is_settled(wanted, live) else await self._write(wanted)
 
     async def patch(self, live: Body, operations: list[Manifest]) -> None:
         self._remember(await self.cluster.patch(kind_of(live), key_of(live), operations))
@@ -70,29 +68,49 @@ class Applier:
             await self.cluster.delete(kind_of(child), key_of(child), uid_of(child))
             logger.info("deleted %s %s", child["kind"], key_of(child))
 
-    async def _live(self, owner: Body, wanted: Manifest) -> Body | None:
-        """Return the child as it is, asking by name only for what no watch shows."""
+    async def _known(self, owner: Body, wanted: Manifest) -> Body | None:
+        """Return the child as it is, as far as watches and our own looks tell."""
         kind, key = kind_of(wanted), key_of(wanted)
-        live = self.store.get(kind, key)
-        if live is None:
-            live = await (self._secret(owner, key) if kind is SECRET else self.cluster.get(kind, key))
-        if live is None and kind is RAY_SERVICE:
+        return await self._secret(owner, key) if kind is SECRET else self.store.get(kind, key)
+
+    async def _create(self, owner: Body, wanted: Manifest) -> Body:
+        """Create the child without asking whether its name is free: the API server refuses where it is not.
+
+        It may be taken by what no watch shows, for that has not our label.
+        """
+        kind, key = kind_of(wanted), key_of(wanted)
+        if kind is RAY_SERVICE:
             await self._refuse_foreign_service(key)
-        if live is not None and not is_owned(live, owner):
-            if _is_of_predecessor(live, owner):
-                raise ApiError(409, "it goes with the portfolio of this name that was deleted", str(key))
-            raise NameConflictError(_conflict(kind, key))
-        return live
+        try:
+            return await self._write(wanted, new=True)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            live = await self._asked(kind, key)
+            if live is not None:
+                _refuse_others(live, owner)
+            if live is not None and kind is SECRET:  # what it holds decides what is written of it
+                raise
+        return await self._write(wanted)
+
+    async def _write(self, wanted: Manifest, *, new: bool = False) -> Body:
+        stored = await self.cluster.apply(wanted, new=new)
+        logger.info("applied %s %s", wanted["kind"], key_of(wanted))
+        self._remember(stored)
+        return stored
+
+    async def _asked(self, kind: Kind, key: Key) -> Body | None:
+        if kind is not SECRET:
+            return await self.cluster.get(kind, key)
+        self.reader.look_again(SECRET, key)
+        return await self.reader.read(SECRET, key)
 
     async def _secret(self, owner: Body, key: Key) -> Body | None:
         """Return our Secret as it was read last; what seems to be of somebody else is asked for again: it may
         have gone with a portfolio of the same name.
         """
-        known = await self.reader.read(SECRET, key)
-        if known is None or is_owned(known, owner):
-            return known
-        self.reader.look_again(SECRET, key)
-        return await self.reader.read(SECRET, key)
+        known = self.reader.known(SECRET, key)
+        return known if known is None or is_owned(known, owner) else await self._asked(SECRET, key)
 
     async def _refuse_foreign_service(self, key: Key) -> None:
         """KubeRay will make a Service of this name, and would fight whoever has it."""
@@ -114,6 +132,14 @@ def _conflict(kind: Kind, key: Key) -> str:
         f"the {kind.name} {key.name} belongs to somebody else, and nothing is adopted: delete or rename it,"
         " or rename the portfolio"
     )
+
+
+def _refuse_others(live: Body, owner: Body) -> None:
+    if is_owned(live, owner):
+        return
+    if _is_of_predecessor(live, owner):
+        raise ApiError(409, "it goes with the portfolio of this name that was deleted", str(key_of(live)))
+    raise NameConflictError(_conflict(kind_of(live), key_of(live)))
 
 
 def is_owned(child: Body, owner: Body) -> bool:

@@ -121,9 +121,9 @@ class Cluster(Protocol):
     async def traces(self, kind: Kind) -> Sequence[Trace]:
         """Return of the same objects only what tells whether they are known: whole they are megabytes."""
 
-    async def apply(self, body: Body, *, subresource: str = "") -> Body:
+    async def apply(self, body: Body, *, subresource: str = "", new: bool = False) -> Body:
         """Create the object or own the fields that `body` states, whoever else had them; drop those that it
-        stated before.
+        stated before. With `new` only create it: status 409 where there is one of its name.
         """
 
     async def create(self, body: Body) -> None: ...

@@ -55,9 +55,9 @@ def _transitions(
 
 
 def _is_news(kind: str, old: tuple[str, str] | None, new: tuple[str, str]) -> bool:
-    """Return whether people want to read of it: not of a beginning, nor of another reason to be well."""
+    """Return whether people want to read of it: not of a good beginning, nor of another reason to be well."""
     if old is None:
-        return new[0] == "True" or (new[0] == "False" and kind == "Accepted")
+        return (new[0] == "False") if kind == "Accepted" else (new[0] == "True")
     still_well = kind != "Stalled" and old[0] == new[0] == "True"
     return old != new and not still_well
 

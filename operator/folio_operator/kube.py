@@ -32,6 +32,11 @@ JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
+NEVER = "1"
+"""A version that no object has: etcd's first. Of an object that exists server-side apply refuses to change
+another version than this; one that does not exist has no version, and is created.
+"""
+
 Counted = Callable[[str, str, int], None]
 """Told the verb, the plural and the status of every request."""
 
@@ -88,8 +93,10 @@ class KubeCluster:
                 return
             query = [*always, ("continue", more)]
 
-    async def apply(self, body: Body, *, subresource: str = "") -> Body:
+    async def apply(self, body: Body, *, subresource: str = "", new: bool = False) -> Body:
         kind = kind_of(body)
+        if new:
+            body = {**body, "metadata": {**body["metadata"], "resourceVersion": NEVER}}
         path = _path(kind, key_of(body)) + (f"/{subresource}" if subresource else "")
         query = [("fieldManager", FIELD_MANAGER), ("force", "true"), ("fieldValidation", "Strict")]
         return await self._send("PATCH", kind, path, query, body=body, content_type=APPLY)

@@ -144,7 +144,7 @@ async def build(settings: Settings, metrics: Metrics) -> Operator:
         POLICY: statuses.policy,
         MODEL: statuses.model,
     }
-    queue = WorkQueue(Passes(by_kind, metrics.timed).run)
+    queue = WorkQueue(Passes(by_kind, metrics.timed).run, is_patient=lambda item: item.kind is not PORTFOLIO)
     metrics.queue_depth.set_function(lambda: queue.depth)
     resync = Resync(cluster, store, gatherer, queue.put, every_seconds=settings.resync_seconds)
     return Operator(

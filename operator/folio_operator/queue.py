@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -30,6 +32,8 @@ class Pace:
     """A stream of events cannot put a pass off for longer."""
     backoff_first_seconds: float = 1.0
     backoff_most_seconds: float = 60.0
+    patience_seconds: float = 5.0
+    """Patient keys let others go first that came so much later."""
     jitter: float = 0.2
     """Share by which every repetition is spread, so that keys that began together do not stay together."""
 
@@ -40,6 +44,7 @@ class _Waiting:
 
     first_put: float | None = None
     timer: asyncio.TimerHandle | None = None
+    queued: bool = False
     running: bool = False
     put_while_running: bool = False
     failures: int = 0
@@ -56,12 +61,20 @@ class WorkQueue(Generic[K]):
     run_pass: Pass[K]
     pace: Pace = field(default_factory=Pace)
     rng: random.Random = field(default_factory=random.Random)
+    is_patient: Callable[[K], bool] = lambda _: False
+    """Whether the key's pass may wait while many others are due."""
     _keys: dict[K, _Waiting] = field(default_factory=dict, init=False)
-    _due: asyncio.Queue[K | None] = field(default_factory=asyncio.Queue, init=False)
+    _due: asyncio.PriorityQueue[tuple[float, int, K | None]] = field(
+        default_factory=asyncio.PriorityQueue, init=False
+    )
+    """By the time until which it may wait; those of one time in the order in which they came."""
+    _number: Iterator[int] = field(default_factory=count, init=False)
 
     def put(self, key: K) -> None:
         """Note that something about the key may have changed."""
         waiting = self._keys.setdefault(key, _Waiting())
+        if waiting.queued:  # its pass has yet to look
+            return
         if waiting.running:
             waiting.put_while_running = True
             return
@@ -79,7 +92,7 @@ class WorkQueue(Generic[K]):
             await stop.wait()
             self._drop_waiting()
             for _ in range(self.pace.workers):
-                self._due.put_nowait(None)
+                self._due.put_nowait((math.inf, next(self._number), None))
 
     @property
     def depth(self) -> int:
@@ -88,8 +101,9 @@ class WorkQueue(Generic[K]):
         return settling + self._due.qsize()
 
     async def _work(self) -> None:
-        while (key := await self._due.get()) is not None:
+        while (key := (await self._due.get())[-1]) is not None:
             waiting = self._keys[key]
+            waiting.queued, waiting.running = False, True
             after = await self._pass(key, waiting)
             waiting.running = False
             self._plan_next(key, waiting, after)
@@ -121,9 +135,10 @@ class WorkQueue(Generic[K]):
         waiting.timer = asyncio.get_running_loop().call_at(due, self._hand_out, key, waiting)
 
     def _hand_out(self, key: K, waiting: _Waiting) -> None:
-        # From here to its end a pass counts as running: an event may come before a worker is free.
-        waiting.timer, waiting.first_put, waiting.running = None, None, True
-        self._due.put_nowait(key)
+        waiting.timer, waiting.first_put, waiting.queued = None, None, True
+        patience = self.pace.patience_seconds if self.is_patient(key) else 0.0
+        now = asyncio.get_running_loop().time()
+        self._due.put_nowait((now + patience, next(self._number), key))
 
     def _backoff_seconds(self, failures: int) -> float:
         doubled: float = self.pace.backoff_first_seconds * 2.0 ** min(failures - 1, 16)

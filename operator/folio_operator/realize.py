@@ -124,15 +124,25 @@ class Realizer:
         return Past(asked(gathered.service), retold.gateway, drained)
 
     async def _apply_secrets(self, body: Body, gathered: Gathered, serving: Portfolio) -> None:
-        names = [each(serving) for each in (gateway_secret, models_secret, ray_token_secret)]
-        read = self.gatherer.reader.read
-        found = {name: await read(SECRET, Key(serving.key.namespace, name)) for name in names}
-        existing = {name: held for name, held in found.items() if held is not None}
+        existing = await self._own_secrets(gathered, serving)
         files = gathered.files
         if serving is not gathered.portfolio:  # the last good one may name others than the newest
             files = {**await self.gatherer.files(serving), **files}
         for manifest in pod_secrets(serving, files, existing, self.mint):
             await self.applier.apply(body, manifest)
+
+    async def _own_secrets(self, gathered: Gathered, serving: Portfolio) -> dict[str, Body]:
+        """Return those that exist, by name; none where nothing is known to have been made of the portfolio.
+
+        Should one exist even so, it is not overwritten, and known from then on.
+        """
+        names = [each(serving) for each in (gateway_secret, models_secret, ray_token_secret)]
+        keys = [Key(serving.key.namespace, name) for name in names]
+        reader = self.gatherer.reader
+        if not gathered.children and not any(reader.known(SECRET, key) for key in keys):
+            return {}
+        found = [await reader.read(SECRET, key) for key in keys]
+        return {name: held for name, held in zip(names, found, strict=True) if held is not None}
 
     async def _apply_service(
         self, body: Body, gathered: Gathered, serving: Portfolio, before: Body | None, manifest: Manifest

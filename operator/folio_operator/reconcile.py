@@ -31,7 +31,6 @@ from folio_operator.gather import (
 )
 from folio_operator.giving_up import Patience
 from folio_operator.kuberay import is_untouched
-from folio_operator.last_failure import last_failures
 from folio_operator.leaving import Leaver
 from folio_operator.monitoring import pod_monitors
 from folio_operator.obstacles import Deaths, gpus, obstacles
@@ -107,7 +106,8 @@ class Reconciler:
             return self.rhythm.refused
         if gathered.portfolio.resource.spec.suspend:
             return await self._suspend(body, gathered)
-        return await self._serve(body, gathered)
+        begin = self._greet if _is_new(body, gathered) else self._serve
+        return await begin(body, gathered)
 
     def _forget(self, key: Key) -> None:
         """A portfolio is gone: its children go by their owner reference."""
@@ -134,6 +134,15 @@ class Reconciler:
         await self.realizer.forget_trials(gathered, None)
         await self.reporter.portfolio(body, suspended(gathered, decision, waiting))
         return self.rhythm.leaving if waiting else None
+
+    async def _greet(self, body: Body, gathered: Gathered) -> float:
+        """Say what there is to say before anything is made; the work waits until others were told as much.
+
+        Where nothing hinders it, the work changes nothing of what is said here.
+        """
+        decision = decide(gathered, self.installation)
+        await self.reporter.portfolio(body, report(gathered, decision, Observed(), None))
+        return 0.0
 
     async def _is_at_rest(self, key: Key, rest: Rest) -> bool:
         """Return whether nothing that the last pass looked at is another, and nothing is due."""
@@ -168,14 +177,10 @@ class Reconciler:
         decision = decide(gathered, self.installation)
         key = gathered.portfolio.key
         secret = Key(key.namespace, gateway_secret(gathered.portfolio))
-        seen = replace(self._look(body, gathered), gateway=await self._ask_gateway(key, secret))
+        seen = replace(self._look(gathered), gateway=await self._ask_gateway(key, secret))
         again, retry_seconds = self.patience.due(key, seen.applications, self.monotonic())
         trouble = None
-        if decision.begins_anew:
-            trouble = await hindrance(self.leaver.leave(body))
-            if trouble is None:  # the next pass makes it
-                return body.get("status") or {}, seen.gateway, 0.0, None
-        elif decision.serving is not None:
+        if decision.serving is not None:
             retold = Retold(again, seen.gateway)
             trouble = await hindrance(
                 self.realizer.realize(body, gathered, decision, decision.serving, retold)
@@ -207,7 +212,7 @@ class Reconciler:
         revisions = [each for each in gathered.children if kind_of(each) is REVISION]
         return course(trying, revisions, counts, gateway, self.leaver.kuberay.now())
 
-    def _look(self, body: Body, gathered: Gathered) -> Observed:
+    def _look(self, gathered: Gathered) -> Observed:
         """Return what Serve said through KubeRay, and what keeps pods from running."""
         key, now = gathered.portfolio.key, self.monotonic()
         pods, clusters = (self.applier.store.children(key, (kind,)) for kind in (POD, RAY_CLUSTER))
@@ -219,7 +224,6 @@ class Reconciler:
         return replace(
             observed(gathered.service, None),
             blocked={each.role: each for each in troubles},
-            last_failures=last_failures((body.get("status") or {}).get("models") or ()),
         )
 
     def _extras(self, serving: Portfolio) -> list[Manifest]:
@@ -272,6 +276,10 @@ class Reconciler:
 def _status(store: Store, key: Key) -> Mapping[str, Any] | None:
     body = store.get(PORTFOLIO, key)
     return body.get("status") if body is not None else None
+
+
+def _is_new(body: Body, gathered: Gathered) -> bool:
+    return gathered.service is None and (body.get("status") or {}).get("observedGeneration") is None
 
 
 def _unreadable(key: Key, problem: Problem) -> Report:

@@ -59,9 +59,11 @@ class FakeCluster:
         self._answer("traces", kind)
         return [Trace(key_of(body), uid_of(body), version_of(body)) for body in self._listed(kind)]
 
-    async def apply(self, body: Body, *, subresource: str = "") -> Body:
+    async def apply(self, body: Body, *, subresource: str = "", new: bool = False) -> Body:
         kind, key = kind_of(body), key_of(body)
         self._answer(f"apply {subresource}".strip(), kind)
+        if new and (kind, key) in self.objects:
+            raise ApiError(409, "the object has been modified")
         if subresource and (kind, key) not in self.objects:
             raise ApiError(404, "not found")
         self._log("apply", kind, key, subresource)

@@ -132,8 +132,14 @@ class Shell:
         return self
 
     async def pass_over(self, key: Key = DESK) -> float | None:
-        """A pass over the portfolio, and over the policies and models that it asks for."""
+        """A pass over the portfolio, and over the policies and models that it asks for; of a new one the pass
+        that only greets it goes first.
+        """
+        body = self.store.get(PORTFOLIO, key)
+        is_new = body is not None and "status" not in body
         after = await self.reconciler.reconcile(key)
+        if is_new and after == 0.0:
+            after = await self.reconciler.reconcile(key)
         while self.queued:
             kind, item = self.queued.pop(0)
             await (self.statuses.policy(item) if kind is POLICY else self.statuses.model(item))
@@ -180,13 +186,6 @@ class Shell:
             "activeServiceStatus": {"rayClusterName": "desk-x", "applicationStatuses": applications},
         }
         self.cluster.edit(RAY_SERVICE, DESK, "status", status)
-
-    def serve_deploys(self, name: str, among: list[str]) -> None:
-        """KubeRay tells that this application starts, and that these run."""
-        self.serve_runs(*among)
-        told = self.service()["status"]["activeServiceStatus"]["applicationStatuses"]
-        statuses = {**told, name: {"status": "DEPLOYING"}}
-        self.cluster.edit(RAY_SERVICE, DESK, "status.activeServiceStatus.applicationStatuses", statuses)
 
     def everything_runs(self) -> None:
         names = [each["name"] for each in self.serve_config()["applications"]]

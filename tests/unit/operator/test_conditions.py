@@ -24,6 +24,8 @@ def told(before: list[Said], after: list[Said]) -> list[tuple[str, str]]:
     [
         ([], [("Ready", "False", "NoGateway")], []),
         ([], [("Accepted", "False", "UnknownRung")], [("Warning", "UnknownRung")]),
+        ([], [("Accepted", "True", "Valid")], []),
+        ([("Accepted", "False", "UnknownRung")], [("Accepted", "True", "Valid")], [("Normal", "Accepted")]),
         ([], [("Ready", "True", "Answering")], [("Normal", "Ready")]),
         ([("Ready", "True", "Answering")], [("Ready", "True", "Other")], []),
         ([("Ready", "True", "Answering")], [("Ready", "False", "NoRung")], [("Warning", "NoRung")]),

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -20,8 +21,12 @@ FAST = Pace(
 
 
 @asynccontextmanager
-async def working(run_pass: Callable[[str], Awaitable[float | None]], pace: Pace = FAST):
-    queue: WorkQueue[str] = WorkQueue(run_pass, pace, random.Random(7))
+async def working(
+    run_pass: Callable[[str], Awaitable[float | None]],
+    pace: Pace = FAST,
+    is_patient: Callable[[str], bool] = lambda _: False,
+):
+    queue: WorkQueue[str] = WorkQueue(run_pass, pace, random.Random(7), is_patient)
     stop = asyncio.Event()
     task = asyncio.create_task(queue.run(stop))
     try:
@@ -74,6 +79,41 @@ async def test_passes_of_one_key_never_overlap_and_an_event_meanwhile_is_not_los
         queue.put("a")
         await asyncio.sleep(0.12)
     assert (most, passes) == (1, 2)
+
+
+async def test_an_event_of_a_key_that_waits_for_a_worker_asks_for_no_second_pass() -> None:
+    passes: list[str] = []
+    free = asyncio.Event()
+
+    async def held(key: str) -> None:
+        passes.append(key)
+        await free.wait()
+
+    async with working(held, replace(FAST, workers=1)) as queue:
+        queue.put("a")
+        await asyncio.sleep(0.02)
+        queue.put("b")
+        await asyncio.sleep(0.02)  # it is due, and waits for the one worker
+        queue.put("b")
+        free.set()
+        await asyncio.sleep(0.05)
+    assert passes == ["a", "b"]
+
+
+async def test_patient_keys_let_others_go_first_but_not_for_ever() -> None:
+    passes: list[str] = []
+
+    async def work(key: str) -> float | None:
+        passes.append(key)
+        await asyncio.sleep(0.01)
+        return 0.0 if key.startswith("busy") and len(passes) < 40 else None
+
+    pace = replace(FAST, workers=1, patience_seconds=0.1)
+    async with working(work, pace, is_patient=lambda key: key == "patient") as queue:
+        for key in ("patient", "busy-1", "busy-2"):
+            queue.put(key)
+        await asyncio.sleep(0.5)
+    assert 2 < passes.index("patient") < 30
 
 
 async def test_passes_of_different_keys_run_side_by_side() -> None:
