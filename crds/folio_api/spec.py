@@ -17,6 +17,8 @@ TENANT_FILES = "_tenant."
 GATEWAY_DEPLOYMENT = "Gateway"
 MODEL_DEPLOYMENT = "Model"
 """An application has one deployment. The Serve configuration overrides it by this name."""
+POOL_MARKER = "pool-"
+"""Begins the name of the Ray resource that tells a pool's workers apart; one machine has no such thing."""
 
 
 def secret_file(secret: str, key: str) -> str:

@@ -79,7 +79,7 @@ def serve_config(
 
 def pool_marker(pool: str) -> str:
     """Return the Ray resource that tells a pool's workers apart."""
-    return f"pool-{pool}"
+    return f"{contract.POOL_MARKER}{pool}"
 
 
 def _gateway(portfolio: Portfolio, rendering: Rendering) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 It keeps a copy of its book in Ray's own key-value store, in which Serve's controller keeps its state too:
 in the head's memory, and in Redis where the portfolio has one. So it survives its own process always, and
 the head where there is a Redis.
+
+It lives where gateways live: on the head it would go with the head, while all gateways go on.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -18,6 +21,7 @@ import ray
 from ray.experimental import internal_kv
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from folio_api.spec import POOL_MARKER
 from folio_serving.budget import Book, Grant, Report
 
 SAVE_SECONDS = 1.0
@@ -73,7 +77,7 @@ def _restored(saved: bytes | None) -> Book:
 
 
 class ActorCounter:
-    """The actor as a replica asks it; started by whoever is first, beside it, and again wherever it died."""
+    """The actor as a replica asks it; started by whoever is first, beside it, and by Ray where it is gone."""
 
     def __init__(self, portfolio: str, namespace: str) -> None:
         self._name = f"{namespace}/{portfolio}"
@@ -93,6 +97,7 @@ class ActorCounter:
         return grants
 
     def _found(self) -> Any:
+        here = ray.get_runtime_context()
         actor = ray.remote(BookKeeper).options(
             name=self._name,
             namespace=NAMESPACE,
@@ -100,8 +105,12 @@ class ActorCounter:
             lifetime="detached",
             max_restarts=-1,
             num_cpus=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(
-                ray.get_runtime_context().get_node_id(), soft=True
-            ),
+            resources=markers(here.get_assigned_resources()),
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here.get_node_id(), soft=True),
         )
         return actor.remote(self._name)
+
+
+def markers(assigned: Mapping[str, float]) -> dict[str, float]:
+    """Return a replica's part of its pool's marker: whoever takes as much stays on workers of that pool."""
+    return {name: share for name, share in assigned.items() if name.startswith(POOL_MARKER)}

@@ -46,6 +46,7 @@ class Leases:
         self._loop: asyncio.Task[None] | None = None
         self._round: asyncio.Task[None] | None = None
         self._down_until = -1.0
+        self._answered = False
         self._exchanged_at = -1.0
         self.exceeded: Tally[tuple[str, str]] = Tally()
         """Queries by the budget that they met at its end, and by what was done: Refused or Cheapest."""
@@ -95,11 +96,14 @@ class Leases:
         return now < self._down_until or (now < lease.denied_until and lease.is_valid(now))
 
     def seconds_left(self, lease: Lease) -> float:
-        """Return when the lease's window ends; a second where nobody can say."""
-        now = self._clock()
-        return lease.ends - now if lease.is_valid(now) else 1.0
+        """Return when the lease's window ends; a second where the counter may allow it by then."""
+        return lease.ends - self._clock() if self.is_told(lease) else 1.0
 
-    def is_answering(self, lease: Lease) -> bool:
+    def is_told(self, lease: Lease) -> bool:
+        """Whether the counter has the last word on what is left; else it does not answer."""
+        return self._answered and self._is_counted(lease)
+
+    def _is_counted(self, lease: Lease) -> bool:
         return lease.is_valid(self._clock())
 
     def states(self) -> tuple[BudgetState, ...]:
@@ -154,7 +158,7 @@ class Leases:
             unit=budget.unit,
             used=max(lease.spent, lease.used) / scale,
             limit=lease.limit / scale,
-            counted=self.is_answering(lease),
+            counted=self._is_counted(lease),
         )
 
     async def _renew(self) -> None:
@@ -194,13 +198,13 @@ class Leases:
         except Exception as error:  # noqa: BLE001 - whatever keeps it from answering, onExceeded applies
             self._is_down(repr(error))
             return
-        self._down_until = -1.0
+        self._down_until, self._answered = -1.0, True
         for grant in grants:
             if (lease := self._leases.get(grant.counter)) is not None:
                 lease.take(grant, asked_at)
 
     def _is_down(self, why: str) -> None:
-        self._down_until = self._clock() + DOWN_SECONDS
+        self._down_until, self._answered = self._clock() + DOWN_SECONDS, False
         log.warning("the counter of the budgets does not answer: %s", why)
 
 

@@ -130,11 +130,14 @@ class Purse:
         budget, subject = charge.budget, charge.lease.counter.subject
         of = f" of {budget.scope.lower()} {subject}" if subject else ""
         after = math.ceil(self._leases.seconds_left(charge.lease))
-        if self._leases.is_answering(charge.lease):
+        if self._leases.is_told(charge.lease):
             limit = f"{budget.limit:g} {_UNITS[budget.unit]}"
             said = f"budget {budget.name}{of} is spent: {limit}, until its window ends in {after} s"
         else:
-            said = f"budget {budget.name}{of} cannot be counted now: its counter does not answer"
+            said = (
+                f"budget {budget.name}{of} cannot be counted now: its counter does not answer,"
+                f" and onExceeded ({budget.on_exceeded}) applies"
+            )
         if budget.unit == "usd":
             return Trouble("OverBudget", said)
         return Trouble("OverBudget", said, retry_after_seconds=after)

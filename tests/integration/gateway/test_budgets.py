@@ -166,6 +166,23 @@ async def test_without_a_counter_on_exceeded_applies(
     assert (await portfolio.chat()).headers["x-folio-model"] == "large"
 
 
+async def test_a_refusal_tells_a_counter_that_does_not_answer_from_a_budget_that_is_spent(
+    portfolio: Portfolio, silent: Silent
+) -> None:
+    await portfolio.apply(table(budget("requests", 1000)))
+    assert await asked(portfolio, 3) == [200] * 3
+    silent.answers = False
+    answers = await asyncio.gather(*(portfolio.chat() for _ in range(200)))
+    refused = [each for each in answers if each.status_code == 429]
+    assert refused
+    said = {each.json()["error"]["message"] for each in refused}
+    assert said == {
+        "budget day cannot be counted now: its counter does not answer, and onExceeded (Refuse) applies"
+    }
+    assert {each.headers["retry-after"] for each in refused} == {"1"}
+    assert (await state(portfolio)).replicas[0].budgets[0].counted is True
+
+
 async def test_a_model_that_costs_nothing_is_asked_without_a_counter(
     portfolio: Portfolio, silent: Silent
 ) -> None:
