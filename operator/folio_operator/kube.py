@@ -87,7 +87,8 @@ class KubeCluster:
         query = always
         while True:
             page = await self._send("GET", kind, _collection(kind, namespace), query, accepted=accepted)
-            yield [{**item, "apiVersion": kind.api_version, "kind": kind.name} for item in page["items"]]
+            items = page["items"] or ()  # null, where only metadata was asked for and there is nothing
+            yield [{**item, "apiVersion": kind.api_version, "kind": kind.name} for item in items]
             more = page["metadata"].get("continue")
             if not more:
                 return

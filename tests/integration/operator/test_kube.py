@@ -92,6 +92,12 @@ async def test_core_objects_are_under_api(server: ApiServer, cluster: KubeCluste
     assert server.requests[0].path == "/api/v1/namespaces/bank/secrets/desk"
 
 
+async def test_a_list_of_nothing_may_be_null(server: ApiServer, cluster: KubeCluster):
+    server.answers = [(200, {"items": None, "metadata": {}})]
+
+    assert await cluster.traces(POLICY) == []
+
+
 async def test_a_list_follows_its_pages_and_names_its_kind(server: ApiServer, cluster: KubeCluster):
     server.answers = [
         (200, {"items": [{"metadata": {"name": "a"}}], "metadata": {"continue": "next"}}),
