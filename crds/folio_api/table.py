@@ -237,6 +237,9 @@ class GatewayConfig(Frozen):
 OLD_REPLICAS = "OldReplicas"
 """Reason of a model that is Updating and answers: by replicas of before the update, until a new one does."""
 
+WAKING = "Waking"
+"""Reason of a model that slept, was asked, and has no replica yet."""
+
 
 class ModelState(Frozen):
     """What a gateway replica knows of one model."""

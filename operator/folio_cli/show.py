@@ -13,7 +13,7 @@ from rich.table import Table
 
 from folio_cli.exits import Problem
 from folio_cli.progress import why
-from folio_operator.plan import Plan
+from folio_operator.plan import Effect, Plan
 from folio_operator.status import Status
 
 
@@ -66,7 +66,9 @@ def plan_lines(plan: Plan) -> list[str]:
     ordered = sorted(plan.changes, key=lambda change: -change.effect)
     lines = [f"{change.effect.title:13}  {change.subject}: {change.message}" for change in ordered]
     gpus = f", {plan.extra_gpus} GPUs more meanwhile" if plan.extra_gpus else ""
-    return [*lines, f"plan {plan.id}: {plan.effect.title}{gpus}", *offered]
+    approval = [f"  it begins once the portfolio says {plan.approval}"]
+    waits = approval if plan.effect is Effect.NEW_CLUSTER else []
+    return [*lines, f"plan {plan.id}: {plan.effect.title}{gpus}", *waits, *offered]
 
 
 def _offer_lines(offered: Plan) -> list[str]:
@@ -74,7 +76,7 @@ def _offer_lines(offered: Plan) -> list[str]:
     told = "; ".join(change.message for change in offered.changes)
     return [
         f"besides, the operator was upgraded and offers plan {offered.id}: {told}",
-        f'  to move there, write rollout.newCluster.approvedPlan: "{offered.id}"',
+        f"  to move there, write {offered.approval}",
     ]
 
 

@@ -13,7 +13,7 @@ from folio_operator.children import Installation
 from folio_operator.cluster import REVISION, Body, kind_of
 from folio_operator.desired import Circumstances, desired
 from folio_operator.drift import digest
-from folio_operator.gather import Gathered, deployed, groups_of
+from folio_operator.gather import Gathered, deployed, ever_served, groups_of
 from folio_operator.groups import without_counts, worker_groups
 from folio_operator.manifests import ray_cluster
 from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, gpus_of, plan, renewal
@@ -41,6 +41,8 @@ class Decision:
     """What nobody asked for by an edit: another image or renderer, from an upgrade of the operator."""
     new_cluster: bool = False
     """The cluster is another one: neither what was rendered of it nor pools that were removed bind it."""
+    begins_anew: bool = False
+    """The RayService goes first, and comes again as it is wanted: KubeRay is not to make a second cluster."""
     trying: Portfolio | None = None
     """What a part of the traffic tries first."""
     condemned: Candidate | None = None
@@ -62,17 +64,22 @@ def decide(gathered: Gathered, installation: Installation) -> Decision:
     tried = _tried(portfolio, last, tried_revisions(gathered))
     if service is None or tried.serving is None:
         return tried
-    approved = portfolio.resource.spec.rollout.new_cluster.approved_plan
-    if last is not None and (todo := planned(portfolio, last, service)).effect is Effect.NEW_CLUSTER:
-        if approved == todo.id:
-            return replace(tried, new_cluster=True)
-        offered = _renewal(last, service, installation)
-        changes = (*todo.changes, *(offered.changes if offered else ()))
-        return Decision(tried.accepted, last, replace(todo, changes=changes))
     offered = _renewal(tried.serving, service, installation)
-    if offered is not None and approved == offered.id:
-        return replace(tried, new_cluster=True)
-    return replace(tried, offered=offered)
+    if not ever_served(service):  # nothing to disturb, and no second cluster: what keeps it down is put right
+        differs = offered is not None
+        return replace(tried, new_cluster=differs, begins_anew=differs)
+    rollout = portfolio.resource.spec.rollout.new_cluster
+    second = planned(portfolio, last, service) if last is not None else None
+    if second is not None and second.effect is not Effect.NEW_CLUSTER:
+        second = None
+    asked_for = second or offered
+    if asked_for is not None and rollout.approved_plan == asked_for.id:
+        return replace(tried, new_cluster=True, begins_anew=rollout.strategy == "Recreate")
+    if last is None or second is None:
+        return replace(tried, offered=offered)
+    besides = _renewal(last, service, installation)
+    changes = (*second.changes, *(besides.changes if besides else ()))
+    return Decision(tried.accepted, last, replace(second, changes=changes))
 
 
 def _renewal(serving: Portfolio, service: Body, installation: Installation) -> Plan | None:

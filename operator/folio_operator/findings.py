@@ -128,8 +128,7 @@ def _waits_for_people(decision: Decision) -> Finding | None:
     if decision.waiting is not None:
         plan = decision.waiting
         message = (
-            f"the edit needs a second cluster with {plan.extra_gpus} GPUs: write"
-            f" rollout.newCluster.approvedPlan: {plan.id} to go on"
+            f"the edit needs a second cluster with {plan.extra_gpus} GPUs: write {plan.approval} to go on"
         )
         return Finding("Stalled", "True", "ApprovalRequired", message)
     return None

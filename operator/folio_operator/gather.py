@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args
 
-from folio_api.meta import Key, Resource
+from folio_api.meta import Key, Resource, SecretKeyRef
 from folio_api.model import SpecialistModel
 from folio_api.parse import Parsed, parse
 from folio_api.policy import RoutingPolicy
@@ -94,7 +94,11 @@ class Gatherer:
         service = self.store.get(RAY_SERVICE, portfolio.key)
         return Gathered(
             portfolio=replace(portfolio, secrets=keys, tenant_keys=_tenant_keys(portfolio, files)),
-            problems=(*problems, *_missing_config_maps(portfolio, files)),
+            problems=(
+                *problems,
+                *_missing_config_maps(portfolio, files),
+                *_missing_password(portfolio, files),
+            ),
             files=files,
             children=children,
             service=service,
@@ -160,6 +164,8 @@ def referenced(portfolio: Portfolio) -> list[Subject]:
     named = {(SECRET, Key(namespace, name)) for m in portfolio.members for _, name, _ in secret_references(m)}
     if tenants := tenants_secret(portfolio):
         named.add((SECRET, Key(namespace, tenants)))
+    if password := _redis_password(portfolio):
+        named.add((SECRET, Key(namespace, password.name)))
     bundles = {(CONFIG_MAP, Key(namespace, name)) for _, name, _ in config_map_references(portfolio.members)}
     return sorted(named | bundles, key=lambda subject: (subject[0].name, subject[1]))
 
@@ -201,6 +207,11 @@ def gateway_trouble(service: Body | None) -> Iterator[Obstacle]:
 def has_gateway(service: Body | None) -> bool:
     """Return whether there is anybody to ask: until then only events bring news."""
     return bool(_active_status(service))
+
+
+def ever_served(service: Body | None) -> bool:
+    """Return whether a Ray cluster of it came up: KubeRay names the one that does, and keeps naming it."""
+    return bool(_active_status(service).get("rayClusterName"))
 
 
 def groups_of(ray_cluster: Body | None) -> tuple[Mapping[str, Any], ...]:
@@ -271,6 +282,23 @@ def _with_notes(resource: ModelPortfolio, notes: dict[str, str]) -> ModelPortfol
 def _unreadable(kind: str, key: Key, parsed: Parsed) -> Problem:
     named = "; ".join(f"{'.'.join(map(str, one.path))} {one.message}" for one in parsed.complaints[:3])
     return Problem("Invalid", f"{kind}/{key.name}: {named}")
+
+
+def _redis_password(portfolio: Portfolio) -> SecretKeyRef | None:
+    redis = portfolio.resource.spec.ray.redis
+    return redis.password.secret_key_ref if redis and redis.password else None
+
+
+def _missing_password(portfolio: Portfolio, files: Mapping[Subject, Any]) -> Iterator[Problem]:
+    """The head's pod takes it from the Secret itself, and would only wait for it."""
+    reference = _redis_password(portfolio)
+    if reference is None:
+        return
+    held = files.get((SECRET, Key(portfolio.key.namespace, reference.name)))
+    if held is None or reference.key not in held:
+        where = f"ModelPortfolio/{portfolio.key.name} spec.ray.redis.password"
+        message = f"{where}: there is no Secret {reference.name} with key {reference.key}: create it"
+        yield Problem("SecretNotFound", message)
 
 
 def _missing_config_maps(portfolio: Portfolio, files: Mapping[Subject, Any]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from folio_operator.children import PORTFOLIO_LABEL, ROLE_LABEL, Egress, Installation, Manifest, metadata
@@ -30,6 +30,13 @@ LOCAL = ("169.254.0.0/16", "168.63.129.16/32", "192.0.0.0/24", "198.18.0.0/15", 
 """Of one link or one cloud, metadata of its machines above all; nobody but DNS has business there."""
 METADATA = ("100.100.100.200/32", "fd00:ec2::254/128")
 """Metadata of machines that clouds put among private addresses."""
+ITSELF = ("0.0.0.0/8", "127.0.0.0/8")
+"""Of whoever translates an address: in a pod these never leave it."""
+NAT64 = IPv6Network("64:ff9b::/96")
+"""Where translators answer for IPv4: the last 32 bits are the address that they go to."""
+TUNNELS = ("64:ff9b:1::/48", "2001::/32", "2002::/16")
+"""A site's own translators, Teredo and 6to4: they hold IPv4 addresses too, but not where a block could tell
+the private ones apart."""
 
 
 def network_policies(portfolio: Portfolio, installation: Installation) -> tuple[Manifest, ...]:
@@ -65,7 +72,7 @@ def _egress(portfolio: Portfolio, egress: Egress) -> Manifest:
     rules: list[Manifest] = [
         {"ports": [{"protocol": "UDP", "port": DNS_PORT}, _tcp(DNS_PORT)]},
         {"to": [_own(portfolio)]},
-        {"to": [_block(cidr, (*PRIVATE, *LOCAL)) for cidr in EVERYWHERE]},
+        {"to": [_block(cidr, _by_any_way(*PRIVATE, *LOCAL)) for cidr in EVERYWHERE]},
         *_redis(portfolio),
         *(dict(rule) for rule in egress.allow),
     ]
@@ -75,7 +82,8 @@ def _egress(portfolio: Portfolio, egress: Egress) -> Manifest:
 def _head(portfolio: Portfolio, egress: Egress) -> Manifest:
     """The head's pod reaches the API server besides, which no selector finds: the autoscaler in it must."""
     pods = {PORTFOLIO_LABEL: portfolio.key.name, ROLE_LABEL: "head"}
-    blocks = [_block(cidr, (*LOCAL, *METADATA)) for cidr in egress.api_server_cidrs]
+    closed = _by_any_way(*LOCAL, *METADATA)
+    blocks = [_block(cidr, closed) for cidr in egress.api_server_cidrs]
     rule = {"to": blocks, "ports": [_tcp(port) for port in egress.api_server_ports]}
     return _policy(portfolio, "head", pods, egress=[rule])
 
@@ -98,6 +106,19 @@ def _places(host: str) -> list[Manifest]:
     if len(labels) == 2 or labels[2] == "svc":
         return [_namespace(labels[1])]
     return [_block(cidr, METADATA) for cidr in PRIVATE]
+
+
+@lru_cache(maxsize=4)
+def _by_any_way(*cidrs: str) -> tuple[str, ...]:
+    """Return these blocks with the addresses of IPv6 that lead to the same places."""
+    written = [ip_network(cidr) for cidr in (*cidrs, *ITSELF)]
+    behind = [_behind_nat64(each) for each in written if isinstance(each, IPv4Network)]
+    return (*cidrs, *behind, *TUNNELS)
+
+
+def _behind_nat64(network: IPv4Network) -> str:
+    address = int(NAT64.network_address) + int(network.network_address)
+    return str(IPv6Network((address, NAT64.prefixlen + network.prefixlen)))
 
 
 def _block(cidr: str, without: Iterable[str]) -> Manifest:

@@ -123,8 +123,15 @@ def _unschedulable(pods: Iterable[Body]) -> Iterator[Obstacle]:
             if len(found) > 1
             else f"a pod of {_named(role)} finds"
         )
-        fix = "add nodes that fit, or ask for less (maxWorkers, minReplicas, resources, podTemplate)"
-        yield Obstacle(role, "Unschedulable", f"{many} no node{short}: {found[0][1]}; {fix}")
+        why = found[0][1]
+        yield Obstacle(role, "Unschedulable", f"{many} no node{short}: {why}; {_fix(why)}")
+
+
+def _fix(scheduler: str) -> str:
+    """Return what is to be done about what the scheduler says: a claim is not found on any node."""
+    if "persistentvolumeclaim" in scheduler.lower():
+        return "make the PersistentVolumeClaim in this namespace, have it bound, or correct volumes"
+    return "add nodes that fit, or ask for less (maxWorkers, minReplicas, resources, podTemplate)"
 
 
 def _waiting(pod: Body) -> Iterator[Obstacle]:
@@ -135,10 +142,14 @@ def _waiting(pod: Body) -> Iterator[Obstacle]:
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
         if reason in NO_IMAGE:
             told = f"image {container.get('image', '')} of {_named(role)} cannot be pulled: {message}"
-            fix = "correct spec.ray.image or the pool's image, or name imagePullSecrets in podTemplate"
+            fix = (
+                "correct spec.ray.image, the pool's image or the chart's servingImage, or name"
+                " imagePullSecrets in podTemplate"
+            )
             yield Obstacle(role, "ImagePullBackOff", f"{told}; {fix}")
         elif reason in NO_CONTAINER:
-            yield Obstacle(role, reason, f"{_named(role)}: {message}; correct its podTemplate")
+            fix = "make the Secret or ConfigMap that it says is missing, or correct podTemplate"
+            yield Obstacle(role, reason, f"{_named(role)}: {message}; {fix}")
         elif reason == "CrashLoopBackOff":
             last = (container.get("lastState") or {}).get("terminated") or {}
             yield _ended(role, container, last, pod)

@@ -70,6 +70,11 @@ class Plan:
     def effect(self) -> Effect:
         return max((change.effect for change in self.changes), default=Effect.IN_PLACE)
 
+    @property
+    def approval(self) -> str:
+        """Return what is to be written: in quotes, for YAML reads some digests as numbers."""
+        return f'rollout.newCluster.approvedPlan: "{self.id}"'
+
 
 PLANNED = Circumstances(installation=Installation(serving_image="-", ray_version="-"))
 """What plans are rendered for, by the operator and by `folio plan`: an identifier must be the same for both,

@@ -31,6 +31,7 @@ from folio_operator.gather import (
 )
 from folio_operator.giving_up import Patience
 from folio_operator.kuberay import is_untouched
+from folio_operator.last_failure import last_failures
 from folio_operator.leaving import Leaver
 from folio_operator.monitoring import pod_monitors
 from folio_operator.obstacles import Deaths, gpus, obstacles
@@ -177,10 +178,14 @@ class Reconciler:
         decision = decide(gathered, self.installation)
         key = gathered.portfolio.key
         secret = Key(key.namespace, gateway_secret(gathered.portfolio))
-        seen = replace(self._look(gathered), gateway=await self._ask_gateway(key, secret))
+        seen = replace(self._look(body, gathered), gateway=await self._ask_gateway(key, secret))
         again, retry_seconds = self.patience.due(key, seen.applications, self.monotonic())
         trouble = None
-        if decision.serving is not None:
+        if decision.begins_anew:
+            trouble = await hindrance(self.leaver.leave(body))
+            if trouble is None:  # the next pass makes it
+                return body.get("status") or {}, seen.gateway, 0.0, None
+        elif decision.serving is not None:
             retold = Retold(again, seen.gateway)
             trouble = await hindrance(
                 self.realizer.realize(body, gathered, decision, decision.serving, retold)
@@ -212,7 +217,7 @@ class Reconciler:
         revisions = [each for each in gathered.children if kind_of(each) is REVISION]
         return course(trying, revisions, counts, gateway, self.leaver.kuberay.now())
 
-    def _look(self, gathered: Gathered) -> Observed:
+    def _look(self, body: Body, gathered: Gathered) -> Observed:
         """Return what Serve said through KubeRay, and what keeps pods from running."""
         key, now = gathered.portfolio.key, self.monotonic()
         pods, clusters = (self.applier.store.children(key, (kind,)) for kind in (POD, RAY_CLUSTER))
@@ -224,6 +229,7 @@ class Reconciler:
         return replace(
             observed(gathered.service, None),
             blocked={each.role: each for each in troubles},
+            last_failures=last_failures((body.get("status") or {}).get("models") or ()),
         )
 
     def _extras(self, serving: Portfolio) -> list[Manifest]:

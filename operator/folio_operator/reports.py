@@ -14,7 +14,7 @@ from folio_operator.cluster import MODEL, Body, key_of
 from folio_operator.conditions import conditions, timestamp
 from folio_operator.obstacles import Gpus
 from folio_operator.plan import Plan
-from folio_operator.status import ANSWERING, Finding
+from folio_operator.status import Finding, is_well
 from folio_operator.world import Portfolio
 
 Input = tuple[str, str]
@@ -77,7 +77,7 @@ def portfolio_status(report: Report, body: Body, now: datetime) -> Manifest:
     """Return the whole status of a ModelPortfolio."""
     before: Mapping[str, Any] = body.get("status") or {}
     generation = body["metadata"].get("generation")
-    answering = sum(1 for state in report.models if state.state in ANSWERING)
+    answering = sum(1 for state in report.models if is_well(state))
     status: Manifest = {
         "observedGeneration": generation,
         "url": f"http://{report.key.name}.{report.key.namespace}.svc:8000/v1",
@@ -223,7 +223,7 @@ def _states_of(report: Report, specialist: str) -> Iterable[ModelState]:
 def _model_ready(states: Sequence[tuple[Report, ModelState]]) -> Finding:
     if not states:
         return Finding("Ready", "Unknown", "Unused", "no portfolio serves this model")
-    waiting = [(report, state) for report, state in states if state.state not in ANSWERING]
+    waiting = [(report, state) for report, state in states if not is_well(state)]
     if not waiting:
         return Finding("Ready", "True", "Answering")
     report, state = waiting[0]

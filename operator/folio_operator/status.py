@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from folio_api.table import OLD_REPLICAS, GatewayState, ModelState
+from folio_api.table import OLD_REPLICAS, WAKING, GatewayState, ModelState
 from folio_api.types import duration_text
 from folio_operator import effective
 from folio_operator.applications import application as application_of
+from folio_operator.last_failure import TRIED_AGAIN, after_failure
 from folio_operator.succession import next_version
 from folio_operator.world import Application, Blocked, Member, Observed, Portfolio
 
@@ -25,7 +26,7 @@ NEXT_STARTING, NEXT_FAILED = "NextVersionStarting", "NextVersionFailed"
 """Reasons of a model that answers while its next version does not."""
 GATEWAY, HEAD = "gateway", "head"
 SERVES_GUESS = "This may be caused by"
-SERVE_REASONS = ("Starting", "NotDeployed", "Unseen", "Unconfirmed", "")
+SERVE_REASONS = ("Starting", TRIED_AGAIN, "NotDeployed", "Unseen", "Unconfirmed", "")
 """What is said of a model that is simply on its way; any other reason is one to act on."""
 
 
@@ -78,9 +79,14 @@ def confirmed_revision(gateway: GatewayState | None) -> str | None:
     return revisions.pop() if len(revisions) == 1 else None
 
 
+def is_well(state: ModelState) -> bool:
+    """Tell whether a model does what it should: it answers, sleeps as it may, or wakes for whoever asked."""
+    return state.state in ANSWERING or state.reason == WAKING
+
+
 def answers(state: ModelState) -> bool:
     """Tell whether a model answers now or on demand, be it by replicas that an update has yet to replace."""
-    return state.state in ANSWERING or state.reason == OLD_REPLICAS
+    return is_well(state) or state.reason == OLD_REPLICAS
 
 
 def last_line(message: str) -> str:
@@ -111,7 +117,8 @@ def _state(portfolio: Portfolio, member: Member, observed: Observed, revision: s
         coming = ModelState(name=member.name, state="Pending", reason="NotDeployed")
     is_next = seen is not None and answers(seen) and coming is not None and not answers(coming)
     found = _with_cause(member, application, coming if is_next else seen)
-    found = _in_time(member, _with_obstacle(host, found, observed), observed.gateway)
+    found = _with_last_failure(_with_obstacle(host, found, observed), observed)
+    found = _in_time(member, found, observed.gateway)
     return _beside(seen, found) if seen is not None and is_next else found
 
 
@@ -125,12 +132,19 @@ def _with_obstacle(host: Member, state: ModelState, observed: Observed) -> Model
     return state.model_copy(update={"reason": blocked.reason, "message": blocked.message})
 
 
+def _with_last_failure(state: ModelState, observed: Observed) -> ModelState:
+    cause = observed.last_failures.get(state.name)
+    if cause is None or state.state not in ON_THE_WAY or state.reason == OLD_REPLICAS:
+        return state
+    return after_failure(state, cause)
+
+
 def _in_time(member: Member, state: ModelState, gateway: GatewayState | None) -> ModelState:
     """Call a model Failed that gateways have waited for longer than it may take; it may still come up."""
     replicas = gateway.replicas if gateway else ()
     waited = max((each.waiting_seconds.get(member.name, 0.0) for each in replicas), default=0.0)
     limit = member.entry.startup_timeout_seconds
-    if state.state not in ON_THE_WAY or answers(state) or waited < limit:
+    if state.state not in ON_THE_WAY or state.reason == OLD_REPLICAS or waited < limit:
         return state
     why = state.message or "the replica's log says why"
     message = f"not ready within startupTimeout ({duration_text(limit)}): {why}"
@@ -154,7 +168,8 @@ def _with_cause(member: Member, application: Application | None, seen: ModelStat
     """Return what the gateway knows, with Serve's reason where Serve knows better why it does not answer."""
     if application is None:
         return ModelState(name=member.name, state="Pending", reason="NotDeployed")
-    if application.state == "DEPLOY_FAILED":
+    woken_in_vain = application.state == "UNHEALTHY" and seen is not None and seen.reason == WAKING
+    if application.state == "DEPLOY_FAILED" or woken_in_vain:
         return _failed(member, application)
     if seen is not None and (answers(seen) or application.state == "RUNNING"):
         return seen.model_copy(update={"replicas": seen.replicas or application.replicas})
@@ -244,7 +259,7 @@ def _coming(revision: str, models: tuple[ModelState, ...]) -> Finding:
 
 
 def _models_ready(models: tuple[ModelState, ...]) -> Finding:
-    waiting = [state for state in models if state.state not in ANSWERING]
+    waiting = [state for state in models if not is_well(state)]
     if not waiting:
         return Finding("ModelsReady", "True", "AllReady")
     named = "; ".join(_described(state) for state in waiting)

@@ -159,6 +159,8 @@ class Observed:
     gateway: GatewayState | None = None
     blocked: Mapping[str, Blocked] = field(default_factory=dict)
     """Why pods do not run, by their role: head, gateway, or a pool's name behind `pool-`."""
+    last_failures: Mapping[str, str] = field(default_factory=dict)
+    """By model: why it failed last, where it has not answered since."""
 
 
 def gather(

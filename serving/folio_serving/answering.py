@@ -230,11 +230,16 @@ def _whole(request: Request, verdict: Verdict) -> tuple[int, bytes, bytes]:
     if refused_in_time(verdict):
         body = refusal_body(request.query.kind, request.request_id, int(time.time()), verdict)
         return 200, body, b"application/json"
-    failure = verdict.failure
-    if failure is not None and isinstance(failure.payload, ErrorReply) and verdict.reason == "BadRequest":
-        return failure.payload.status, failure.payload.body, b"application/json"
+    if (said := _refused_by_model(verdict)) is not None:
+        return said.status, said.body, b"application/json"
     trouble = trouble_of(verdict)
     return trouble.shape.status, trouble.body(), b"application/json"
+
+
+def _refused_by_model(verdict: Verdict) -> ErrorReply | None:
+    """Return the model's own words where it called the request itself wrong."""
+    payload = verdict.failure.payload if verdict.failure is not None else None
+    return payload if verdict.reason == "BadRequest" and isinstance(payload, ErrorReply) else None
 
 
 def _with_marks(query: Query, verdict: Verdict, body: bytes) -> bytes:
@@ -255,7 +260,8 @@ async def _deliver_stream(
     if verdict.answer is None and not refused_in_time(verdict):
         if not outlet.begun:
             return await _deliver_whole(request, verdict, account, headers, outlet.send)
-        await outlet.fail(error_of(verdict.failure, verdict))
+        said = _refused_by_model(verdict)
+        await outlet.fail(said.body if said is not None else error_of(verdict.failure, verdict))
         return 200
     usage = await _events(request, verdict, outlet)
     query = request.query

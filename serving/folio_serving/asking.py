@@ -182,8 +182,11 @@ class Stream:
                 self.held.append(events)
 
     def used(self) -> Signals:
-        """Return what the stream took so far: by its own report, or about a token an event."""
-        return self.reader.end or Signals(completion=self.events)
+        """Return what the stream took so far: by its own report, by its text, or about a token an event."""
+        if self.reader.end is not None:
+            return self.reader.end
+        said = self.opened.translation.said_tokens()
+        return Signals(completion=self.events if said is None else said)
 
     def answer(self, *, needs_text: bool) -> Answer:
         """Return what was held back.
@@ -196,6 +199,7 @@ class Stream:
     def close(self) -> None:
         """Leave the stream; where it still runs, that ends the work behind it."""
         self.opened.lease.release()
+        self.opened.translation.leave()
 
 
 async def stream_of(backend: Backend, call: Call, reader: EventReader) -> Stream:

@@ -58,6 +58,12 @@ class Translation(Protocol):
     def last(self) -> bytes:
         """Return what is left when the stream ended."""
 
+    def said_tokens(self) -> int | None:
+        """Return the tokens that a stream said so far; None where its events are the best guess."""
+
+    def leave(self) -> None:
+        """Count a stream that is left, wherever it stands."""
+
 
 class Backend(Protocol):
     """One model's way to its answers."""
@@ -86,6 +92,12 @@ class AsReplica:
 
     def last(self) -> bytes:
         return b""
+
+    def said_tokens(self) -> int | None:
+        return None
+
+    def leave(self) -> None:
+        pass
 
 
 AS_REPLICA = AsReplica()
@@ -204,6 +216,7 @@ class AsProvider:
         self._events = ProviderEvents()
         self._names: bytes | None = None
         self._pending_return = b""
+        self._is_counted = False
 
     def whole(self, headers: Mapping[bytes, bytes], body: bytes) -> tuple[bytes, Signals]:  # noqa: ARG002
         insist_on_answer(body, self._member)
@@ -220,8 +233,16 @@ class AsProvider:
 
     def last(self) -> bytes:
         events = self._stream.feed(self._events.flush()) + self._stream.flush()
-        self._rates.spent(self._stream.completion(), time.monotonic())
+        self.leave()
         return self._named(events)
+
+    def said_tokens(self) -> int:
+        return self._stream.completion()
+
+    def leave(self) -> None:
+        if not self._is_counted:
+            self._is_counted = True
+            self._rates.spent(self.said_tokens(), time.monotonic())
 
     def _named(self, events: bytes) -> bytes:
         """Return the events with our name; every event of a stream carries the same member, so it is parsed

@@ -66,7 +66,7 @@ def cut_off(said: Signals | None, prompt_tokens: int, seconds: float) -> Signals
         prompt=prompt_tokens if known.prompt is None else known.prompt,
         completion=known.n if known.completion is None else known.completion,
         seconds=seconds if known.seconds is None else known.seconds,
-        estimated=known.prompt is None or known.completion is None,
+        estimated=known.estimated or known.prompt is None or known.completion is None,
     )
 
 

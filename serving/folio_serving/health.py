@@ -12,12 +12,13 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
-from folio_api.table import OLD_REPLICAS, Model, ModelState
+from folio_api.table import OLD_REPLICAS, WAKING, Model, ModelState
 from folio_serving.asking import AskError, quoted, whole_answer, within
 from folio_serving.backends import Backend, Call, ProviderBackend
 from folio_serving.conversation import Answer
@@ -55,7 +56,9 @@ class Finding:
 class Health:
     """Sends canaries in the background, at every change of a model's replicas, and knows what they found."""
 
-    def __init__(self) -> None:
+    def __init__(self, waking: Callable[[str], bool]) -> None:
+        self._waking = waking
+        """Whether an application is being woken."""
         self._policies: tuple[Policy, ...] = ()
         self._findings: dict[Subject, Finding] = {}
         self._silent_since: dict[Subject, float] = {}
@@ -116,7 +119,7 @@ class Health:
         model, replicas = backend.model, len(backend.pool.addresses)
         finding = self._findings.get(_key(model))
         if not replicas:
-            return _without_replicas(model, finding)
+            return self._without_replicas(model, finding)
         if finding is None:
             return ModelState(name=model.name, state="Loading", replicas=replicas, reason="CanaryPending")
         if finding.works and not finding.current:
@@ -131,6 +134,20 @@ class Health:
             return ModelState(name=model.name, state="Ready", replicas=replicas)
         return ModelState(
             name=model.name, state="Failed", replicas=replicas, reason="CanaryFailed", message=finding.message
+        )
+
+    def _without_replicas(self, model: Model, finding: Finding | None) -> ModelState:
+        if model.scales_to_zero and model.application is not None and self._waking(model.application):
+            woken = "it was asked, and is being woken"
+            return ModelState(name=model.name, state="Pending", reason=WAKING, message=woken)
+        if model.scales_to_zero:
+            return ModelState(name=model.name, state="Idle", reason="ScaledToZero")
+        if finding is not None and finding.works:
+            return ModelState(
+                name=model.name, state="Updating", reason="NoReplica", message="its replicas are gone"
+            )
+        return ModelState(
+            name=model.name, state="Pending", reason="NoReplica", message="no replica has started yet"
         )
 
     async def _look(self) -> None:
@@ -188,18 +205,6 @@ def _key(model: Model) -> Subject:
 
 def _replicas(backend: Backend) -> frozenset[str]:
     return frozenset(address.replica for address in backend.pool.addresses)
-
-
-def _without_replicas(model: Model, finding: Finding | None) -> ModelState:
-    if model.scales_to_zero:
-        return ModelState(name=model.name, state="Idle", reason="ScaledToZero")
-    if finding is not None and finding.works:
-        return ModelState(
-            name=model.name, state="Updating", reason="NoReplica", message="its replicas are gone"
-        )
-    return ModelState(
-        name=model.name, state="Pending", reason="NoReplica", message="no replica has started yet"
-    )
 
 
 def replace_served(state: ModelState, served_by: str) -> ModelState:

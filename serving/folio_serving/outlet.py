@@ -54,8 +54,10 @@ class Outlet:
         """End the stream with an OpenAI error object: its status is long gone."""
         self.stop_beating()
         await self.begin()
+        # In JSON line ends stand between tokens; in an event they would end its data.
+        line = error.replace(b"\r", b" ").replace(b"\n", b" ")
         await self.send(
-            {"type": "http.response.body", "body": b"data: " + error + b"\n\n", "more_body": False}
+            {"type": "http.response.body", "body": b"data: " + line + b"\n\n", "more_body": False}
         )
 
     def beat(self, every_seconds: float) -> None:

@@ -23,7 +23,7 @@ class GatewayProcess:
 
     def __init__(self, replica: str, fleet: Fleet, log: RequestLog, counter: Counter) -> None:
         self.fleet = fleet
-        self.health = Health()
+        self.health = Health(fleet.waking)
         self.keeper = Keeper(fleet)
         self.leases = Leases(replica, counter)
         metrics = Metrics()

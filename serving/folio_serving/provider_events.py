@@ -17,6 +17,8 @@ MAX_EVENT_BYTES = 4 << 20
 _DATA = b"data:"
 _ERROR = b'"error"'
 _DONE = b"[DONE]"
+_MARK = "\ufeff".encode()
+"""One at the beginning of a stream is no part of it, as the specification of server-sent events has it."""
 
 
 @dataclass(slots=True)
@@ -25,8 +27,11 @@ class ProviderEvents:
 
     _rest: bytearray = field(default_factory=bytearray)
     """No end of an event is in it; it grows in place, for a long event comes in many small pieces."""
+    _begun: bool = False
 
     def feed(self, chunk: bytes) -> bytes:
+        if not self._begun:
+            chunk = self._beginning(chunk)
         if not self._rest and _is_plain(chunk):
             return chunk
         unseen = max(0, len(self._rest) - len(END) + 1)
@@ -39,6 +44,13 @@ class ProviderEvents:
         ready = bytes(self._rest[:cut])
         del self._rest[: cut + len(END)]
         return b"".join([_event(event) for event in ready.split(END)])
+
+    def _beginning(self, chunk: bytes) -> bytes:
+        """Return the beginning of a stream without its mark, or nothing while it may be half a mark."""
+        data = bytes(self._rest) + chunk
+        self._begun = len(data) >= len(_MARK) or not _MARK.startswith(data)
+        self._rest[:] = b"" if self._begun else data
+        return data.removeprefix(_MARK) if self._begun else b""
 
     def flush(self) -> bytes:
         """Return the last event of a stream that ended without an empty line behind it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from prometheus_client.core import GaugeMetricFamily
 from pydantic import ValidationError
 
-from folio_api.table import GatewayState, ReplicaState
+from folio_api.table import WAKING, GatewayState, ModelState, ReplicaState
 from folio_serving.canary import Trials
 from folio_serving.fleet import Fleet
 from folio_serving.health import Health
@@ -65,7 +65,8 @@ class Reporter:
         addresses = self._fleet.addresses(GATEWAY_APPLICATION)
         peers = [address for address in addresses if address.replica != self._replica]
         others = await asyncio.gather(*(self._peer(address) for address in peers))
-        return GatewayState(replicas=(mine, *others), models=mine.models).model_dump_json().encode()
+        models = _with_wakes(mine.models, others)
+        return GatewayState(replicas=(mine, *others), models=models).model_dump_json().encode()
 
     def gauges(self) -> Iterable[GaugeMetricFamily]:
         """Return what is in flight and what waits, by model, as of now."""
@@ -101,3 +102,10 @@ class Reporter:
             return await connection.whole()
         finally:
             connection.close()
+
+
+def _with_wakes(models: Iterable[ModelState], peers: Iterable[ReplicaState]) -> tuple[ModelState, ...]:
+    """Return the models, with those that sleep for all we know and that a peer is waking."""
+    told = (state for peer in peers for state in peer.models)
+    woken = {state.name: state for state in told if state.reason == WAKING}
+    return tuple(woken.get(each.name, each) if each.state == "Idle" else each for each in models)

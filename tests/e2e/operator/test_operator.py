@@ -69,6 +69,27 @@ def test_what_keeps_pods_from_running_is_told(desk: PlayedDesk):
     desk.apply()
 
 
+def test_an_image_that_was_wrong_from_the_start_is_put_right_without_approval(
+    desk: PlayedDesk, figure: Callable[[str], None]
+):
+    """Nothing serves yet that a second cluster would stand beside."""
+
+    def images() -> set[str]:
+        clusters = desk.namespace.list(kinds.RAY_CLUSTER)
+        heads = (each["spec"]["headGroupSpec"]["template"]["spec"] for each in clusters)
+        return {head["containers"][0]["image"] for head in heads}
+
+    before, other = images(), {"registry.example/corrected:1"}
+    desk.apply({PORTFOLIO: {"ray.image": min(other)}})
+    began = time.monotonic()
+    wait_for("KubeRay starts the corrected image alone", lambda: images() == other, 60)
+    figure(f"an image that was wrong from the start: corrected after {time.monotonic() - began:.1f} s")
+    assert desk.condition("Stalled") == ("", "")
+
+    desk.apply()
+    wait_for("and the former one again", lambda: images() == before, 60)
+
+
 def test_the_gateway_comes_first_and_then_the_models_until_all_is_ready(desk: PlayedDesk):
     wait_for("the RayService appears", lambda: desk.namespace.get(kinds.RAY_SERVICE, "desk"))
     assert desk.applications() == {"gateway"}

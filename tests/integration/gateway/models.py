@@ -22,6 +22,8 @@ class Plays:
     score: float | None = None
     status: int = 200
     error: str = "went wrong"
+    indent: int | None = None
+    """Of what says so."""
     seconds: float = 0.0
     """Before the answer's headers."""
     chunks: int = 4
@@ -85,9 +87,8 @@ class Models:
         play = Plays() if canary and self.spares_canaries else self.plays.get(body["model"], Plays())
         await asyncio.sleep(play.seconds)
         if play.status != 200:
-            await _json(
-                send, play.status, {"error": {"message": play.error, "type": "x", "param": None, "code": "x"}}
-            )
+            error = {"message": play.error, "type": "x", "param": None, "code": "x"}
+            await _json(send, play.status, {"error": error}, indent=play.indent)
         elif path.endswith("/embeddings"):
             data = [{"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}]
             await _json(send, 200, {"object": "list", "model": body["model"], "data": data}, [signals(play)])
@@ -203,10 +204,16 @@ async def _event(send: Any, message: dict[str, Any]) -> None:
     await _send(send, f"data: {json.dumps(message, separators=(',', ':'))}\n\n")
 
 
-async def _json(send: Any, status: int, value: Any, headers: list[tuple[bytes, bytes]] = []) -> None:  # noqa: B006
+async def _json(
+    send: Any,
+    status: int,
+    value: Any,
+    headers: list[tuple[bytes, bytes]] = [],  # noqa: B006
+    indent: int | None = None,
+) -> None:
     start = [(b"content-type", b"application/json"), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+    await send({"type": "http.response.body", "body": json.dumps(value, indent=indent).encode()})
 
 
 @contextlib.asynccontextmanager

@@ -282,3 +282,21 @@ async def test_the_tokens_of_a_stream_count_against_the_limit_of_its_provider(
     assert first.headers["x-folio-model"] == "liar"
     assert second.headers["x-folio-model"] == "large"
     assert '"reason":"QueueFull"' in second.text
+
+
+@pytest.mark.parametrize("ending", ["broken", "left"])
+async def test_what_a_stream_said_before_it_broke_or_was_left_counts_too(
+    portfolio: Portfolio, ending: str
+) -> None:
+    limit = {"tokens_per_minute": 80}
+    async with saying(event() * 200, "text/event-stream", stays=ending == "left") as port:
+        first = asyncio.create_task(asked(portfolio, port, Accept(signal="Always"), limit, stream=True))
+        if ending == "left":
+            await asyncio.sleep(0.5)
+            first.cancel()
+        await asyncio.wait([first])
+        said = logged(portfolio)
+        second = await portfolio.chat(tools=TOOLS, stream=True)
+    assert said["reason"] == ("ClientLeft" if ending == "left" else "UpstreamError")
+    assert (said["completion_tokens"], said["estimated"]) == (58, True)  # of 200 bytes
+    assert second.headers["x-folio-model"] == "large"

@@ -121,6 +121,21 @@ async def test_trouble_after_a_heartbeat_is_an_event(portfolio: Portfolio) -> No
     assert "[DONE]" not in answer.text
 
 
+async def test_a_model_s_own_refusal_after_a_heartbeat_is_told_in_its_words(portfolio: Portfolio) -> None:
+    quick = SMALL_LARGE.model_copy(
+        update={"streaming": Streaming(heartbeat_after_seconds=0.05)}
+    ).with_revision()
+    await portfolio.apply(quick)
+    portfolio.models.plays["small"] = Plays(
+        status=400, error="temperature must be a number", seconds=0.2, indent=2
+    )
+    answer = await portfolio.chat(stream=True)
+    assert answer.status_code == 200
+    assert answer.text.startswith(": working on it\n\n")
+    assert events(answer)[-1]["error"]["message"] == "temperature must be a number"
+    assert portfolio.models.names() == ["small"]
+
+
 async def test_a_stream_that_breaks_before_its_first_event_is_stood_in_for(portfolio: Portfolio) -> None:
     portfolio.models.plays |= {"large": Plays(breaks_after=0), "small": Plays("fine")}
     both = table_of(own_model("large"), own_model("small"), ladder=(rung("large"), rung("small")))

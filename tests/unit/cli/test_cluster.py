@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.unit.operator.desk import GENERAL, POLICY, PORTFOLIO, Edits, edited
 from tests.unit.operator.shell import DESK, GHOST, Shell
 
@@ -17,7 +18,7 @@ from folio_cli.exits import Problem, UsageProblem
 from folio_cli.main import run
 from folio_operator import cluster as kinds
 from folio_operator.children import ROTATE, Installation
-from folio_operator.plan import Effect, Plan
+from folio_operator.plan import Change, Effect, Plan
 
 NEXT = Installation(serving_image="folio/serving:0.2.0")
 
@@ -61,6 +62,17 @@ async def test_the_id_is_the_one_that_the_operator_waits_for(settled: Shell):
     await settled.pass_over()
 
     assert settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]["id"] == found.id
+
+
+@pytest.mark.parametrize("digest", ["12345678", "1.2e4", "12e4", "0x1234", "abcdef12"])
+def test_the_approval_of_a_plan_can_be_copied_into_yaml_whatever_its_digits(digest: str):
+    change = Change(Effect.NEW_CLUSTER, "cluster", "another image")
+    offered = Plan(digest, (change,))
+    *_, mine, _, theirs = show.plan_lines(Plan(digest, (change,), offered=offered))
+
+    for line in (mine, theirs):
+        written = line[line.index("rollout.newCluster") :]
+        assert yaml.safe_load(written) == {"rollout.newCluster.approvedPlan": digest}
 
 
 async def test_what_an_upgraded_operator_offers_is_told_beside_the_plan(settled: Shell):

@@ -45,6 +45,19 @@ def test_an_event_is_one_line_of_data_however_it_was_written(written: bytes):
     assert read(written) == PLAIN
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 1000])
+def test_a_byte_order_mark_before_the_first_event_is_no_part_of_it(size: int):
+    stream, events = "\ufeff".encode() + PLAIN + DONE, ProviderEvents()
+
+    pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
+
+    assert b"".join(map(events.feed, pieces)) + events.flush() == PLAIN + DONE
+
+
+def test_a_stream_of_less_than_a_byte_order_mark_ends_quietly():
+    assert read(b"\xef\xbb") == b""
+
+
 def test_data_over_several_lines_is_one_message():
     found = read(b'event: message\ndata: {"choices":\ndata: [{"index":0}]}\n\n' + DONE)
 

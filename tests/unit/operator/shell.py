@@ -187,6 +187,13 @@ class Shell:
         }
         self.cluster.edit(RAY_SERVICE, DESK, "status", status)
 
+    def serve_deploys(self, name: str, among: list[str]) -> None:
+        """KubeRay tells that this application starts, and that these run."""
+        self.serve_runs(*among)
+        told = self.service()["status"]["activeServiceStatus"]["applicationStatuses"]
+        statuses = {**told, name: {"status": "DEPLOYING"}}
+        self.cluster.edit(RAY_SERVICE, DESK, "status.activeServiceStatus.applicationStatuses", statuses)
+
     def everything_runs(self) -> None:
         names = [each["name"] for each in self.serve_config()["applications"]]
         self.serve_runs(*names)

@@ -150,14 +150,31 @@ ADDRESSES = {
     "a provider": "93.184.216.34",
     "a provider by IPv6": "2606:2800:220:1::1",
     "metadata by IPv6": "fd00:ec2::254",
+    "a provider through NAT64": "64:ff9b::93.184.216.34",
+    "a service of the site through NAT64": "64:ff9b::192.168.7.7",
+    "the translator itself": "64:ff9b::127.0.0.1",
+    "the cloud's metadata through NAT64": "64:ff9b::169.254.169.254",
+    "Alibaba's through NAT64": "64:ff9b::100.100.100.200",
+    "a service through the site's own NAT64": "64:ff9b:1::192.168.7.7",
+    "a service through 6to4": "2002:c0a8:707::1",
+    "a service through Teredo": "2001:0:5db8:d822:0:3fff:3f57:f8f8",
 }
 REDIS_PORT = 6379
 ASKED = (80, 443, 8000, REDIS_PORT)
-WORLD = {(name, port) for name in ("a provider", "a provider by IPv6") for port in ASKED}
+PROVIDERS = ("a provider", "a provider by IPv6", "a provider through NAT64")
+WORLD = {(name, port) for name in PROVIDERS for port in ASKED}
 OWN = {("a pod of the portfolio", port) for port in ASKED}
 NAMES = {(name, 53) for name in ADDRESSES}
-CLOUDS = {"the cloud's metadata", "Azure's", "Alibaba's", "metadata by IPv6"}
-API_SERVER = {(name, 443) for name in ADDRESSES.keys() - CLOUDS}
+CLOUDS = {
+    *("the cloud's metadata", "Azure's", "Alibaba's", "metadata by IPv6"),
+    *("the cloud's metadata through NAT64", "Alibaba's through NAT64", "the translator itself"),
+}
+TUNNELS = {
+    "a service through the site's own NAT64",
+    "a service through 6to4",
+    "a service through Teredo",
+}
+API_SERVER = {(name, 443) for name in ADDRESSES.keys() - CLOUDS - TUNNELS}
 
 
 def reached(found: list[dict[str, Any]], source: Pod) -> set[tuple[str, int]]:

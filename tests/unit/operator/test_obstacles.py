@@ -32,8 +32,8 @@ def pod(
     shell.wiring.event(kinds.POD, "MODIFIED", shell.cluster.one(kinds.POD, name))
 
 
-def unschedulable() -> dict[str, Any]:
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": NO_NODE}
+def unschedulable(why: str = NO_NODE) -> dict[str, Any]:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
     return {"phase": "Pending", "conditions": [condition]}
 
 
@@ -113,6 +113,22 @@ async def test_what_the_kubelet_waits_for_is_told_with_the_fix(
 
     assert general(settled)["reason"] == reason
     assert told in general(settled)["message"]
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        '0/2 nodes are available: persistentvolumeclaim "models" not found',
+        "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims",
+    ],
+)
+async def test_a_claim_that_is_missing_is_no_want_of_nodes(settled: Shell, why: str):
+    pod(settled, "a", "pool-l4", unschedulable(why))
+    await loading(settled)
+
+    assert general(settled)["reason"] == "Unschedulable"
+    assert f"{why}; make the PersistentVolumeClaim in this namespace" in general(settled)["message"]
+    assert "add nodes" not in general(settled)["message"]
 
 
 async def test_a_head_that_does_not_come_up_explains_why_no_gateway_answers(shell: Shell):

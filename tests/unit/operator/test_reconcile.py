@@ -6,7 +6,7 @@ import base64
 
 import pytest
 import yaml
-from tests.unit.operator.desk import FILE, GENERAL, POLICY, PORTFOLIO, REMOVED
+from tests.unit.operator.desk import FILE, FRONTIER, GENERAL, POLICY, PORTFOLIO, REMOVED
 from tests.unit.operator.shell import DESK, Shell
 
 from folio_api.meta import Key
@@ -189,6 +189,47 @@ async def test_a_missing_secret_is_named_and_looked_for_again(shell: Shell):
     assert shell.secret("desk-gateway")["frontier.token"] == "c2VzYW1l"
 
 
+REDIS = {"address": "redis:6379", "password": {"secretKeyRef": {"name": "redis", "key": "password"}}}
+
+
+@pytest.mark.parametrize("held", [{}, {"redis": {"other": "eA=="}}])
+async def test_a_missing_password_of_redis_is_named_before_a_head_waits_for_it(shell: Shell, held: dict):
+    def secret(name: str, **data: str) -> None:
+        metadata = {"name": name, "namespace": "bank"}
+        shell.cluster.add({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+
+    for name, data in held.items():
+        secret(name, **data)
+    shell.write({PORTFOLIO: {"ray.redis": REDIS}})
+    await shell.pass_over()
+    assert shell.condition("Stalled") == ("True", "SecretNotFound")
+    assert "ray.redis.password: there is no Secret redis with key password" in shell.message("Accepted")
+    assert shell.cluster.names(kinds.RAY_SERVICE) == set()
+
+    secret("redis", password="eA==")
+    shell.clock.seconds += 900
+    await shell.pass_over()
+    assert shell.condition("Accepted") == ("True", "Valid")
+    assert "redis.password" not in shell.secret("desk-gateway")
+
+
+async def test_a_missing_config_map_is_named_and_looked_for_again(shell: Shell):
+    bundle = {"configMapKeyRef": {"name": "corp-ca", "key": "ca.crt"}}
+    shell.write({FRONTIER: {"external.caBundle": bundle}})
+    after = await shell.pass_over()
+    assert shell.condition("Stalled") == ("True", "ConfigMapNotFound")
+    assert "there is no ConfigMap corp-ca with key ca.crt: create it" in shell.message("Accepted")
+    assert after is not None
+
+    metadata = {"name": "corp-ca", "namespace": "bank"}
+    shell.cluster.add(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"ca.crt": "x"}}
+    )
+    shell.clock.seconds += after
+    await shell.pass_over()
+    assert shell.condition("Accepted") == ("True", "Valid")
+
+
 async def test_a_changed_key_reaches_the_pods_at_the_slow_look_or_when_asked(settled: Shell):
     settled.cluster.edit(kinds.SECRET, Key("bank", "frontier"), "data.token", "bmV3")
     await settled.pass_over()
@@ -283,6 +324,37 @@ async def test_a_model_that_serve_gave_up_on_is_tried_again_by_a_nonce(settled: 
     settled.cluster.writes.clear()
     await settled.pass_over()
     assert "apply RayService/desk" not in settled.cluster.writes
+
+
+async def test_a_model_that_is_tried_again_tells_its_last_failure_even_by_another_operator(settled: Shell):
+    names = [each["name"] for each in settled.serve_config()["applications"]]
+    settled.serve_runs(*names, triage="RuntimeError: no file yet")
+    settled.gateway_says(settled.wanted_revision(), triage="Pending")
+    await settled.pass_over()
+    assert _triage(settled) == ("Failed", "DeployFailed", "RuntimeError: no file yet")
+
+    settled.start()
+    settled.serve_deploys("model-triage", among=names)
+    await settled.pass_over()
+    assert _triage(settled) == (
+        "Loading",
+        "Retrying",
+        "tried again; last failure: RuntimeError: no file yet",
+    )
+
+    settled.start()
+    await settled.pass_over()
+    assert _triage(settled)[2] == "tried again; last failure: RuntimeError: no file yet"
+
+    settled.everything_runs()
+    await settled.pass_over()
+    assert _triage(settled) == ("Ready", "", "")
+
+
+def _triage(shell: Shell) -> tuple[str, str, str]:
+    models = shell.cluster.one(kinds.PORTFOLIO, "desk")["status"]["models"]
+    found = next(each for each in models if each["name"] == "triage")
+    return found["state"], found.get("reason", ""), found.get("message", "")
 
 
 async def test_new_bounds_of_a_pool_reach_the_live_cluster(settled: Shell):

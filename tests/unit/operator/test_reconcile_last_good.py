@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.unit.operator.desk import POLICY, PORTFOLIO
 from tests.unit.operator.fake_cluster import ABSENT
 from tests.unit.operator.shell import DESK, GHOST, Shell
 
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
+from folio_operator.children import Installation
 
 BIGGER_HEAD = {PORTFOLIO: {"ray": {"head": {"resources": {"requests": {"cpu": "2", "memory": "6Gi"}}}}}}
 
@@ -64,6 +66,7 @@ async def test_what_needs_a_second_cluster_waits_for_approval(settled: Shell):
     assert settled.service()["spec"]["rayClusterConfig"] == before
     plan = settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]
     assert plan["effect"] == "NewCluster"
+    assert f'rollout.newCluster.approvedPlan: "{plan["id"]}"' in settled.message("Stalled")
 
     settled.write(
         {
@@ -77,6 +80,80 @@ async def test_what_needs_a_second_cluster_waits_for_approval(settled: Shell):
     assert settled.condition("Stalled") == ("", "")
     assert settled.service()["spec"]["rayClusterConfig"] != before
     assert "plan" not in settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]
+
+
+async def begins_anew(shell: Shell) -> None:
+    """The RayService that stands goes, KubeRay's clusters with it, and the wanted one comes."""
+    before = shell.service()["metadata"]["uid"]
+    await shell.pass_over()
+    assert "desk" not in shell.cluster.names(kinds.RAY_SERVICE)
+    for name in shell.cluster.names(kinds.RAY_CLUSTER):
+        shell.cluster.remove(kinds.RAY_CLUSTER, Key("bank", name))
+    await shell.pass_over()
+    assert shell.service()["metadata"]["uid"] != before
+    assert shell.condition("Stalled") == ("", "")
+    shell.cluster.writes.clear()
+    await shell.pass_over()
+    assert shell.cluster.writes == []
+
+
+@pytest.mark.parametrize("by", ["the portfolio", "the chart"])
+async def test_an_image_that_was_wrong_from_the_start_is_put_right_without_approval(shell: Shell, by: str):
+    """Nothing serves that a second cluster would stand beside."""
+    shell.write()
+    await shell.pass_over()
+    shell.cluster.edit(
+        kinds.RAY_SERVICE, DESK, "status", {"observedGeneration": 1, "pendingServiceStatus": {"rayClusterName": "desk-p"}}
+    )  # fmt: skip
+    if by == "the portfolio":
+        shell.write({PORTFOLIO: {"ray.image": "folio/serving:right"}})
+    else:
+        shell.upgrade(Installation(serving_image="folio/serving:right"))
+    await begins_anew(shell)
+
+    head = shell.service()["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
+    assert head["containers"][0]["image"] == "folio/serving:right"
+
+
+async def test_an_edit_in_place_of_what_never_served_keeps_its_ray_service(shell: Shell):
+    shell.write()
+    await shell.pass_over()
+    before = shell.service()["metadata"]["uid"]
+    shell.write({POLICY: {"limits.deadline": "20s"}, PORTFOLIO: {"pools.0.maxWorkers": 2}})
+    await shell.pass_over()
+
+    assert shell.service()["metadata"]["uid"] == before
+
+
+async def test_a_new_cluster_by_recreate_comes_once_the_old_one_has_gone(settled: Shell):
+    recreate = {"newCluster": {"strategy": "Recreate"}}
+    edit = {**BIGGER_HEAD[PORTFOLIO], "rollout": recreate}
+    settled.write({PORTFOLIO: edit})
+    await settled.pass_over()
+    assert settled.condition("Stalled") == ("True", "ApprovalRequired")
+    plan = settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]["id"]
+
+    settled.write(
+        {PORTFOLIO: {**edit, "rollout": {"newCluster": {**recreate["newCluster"], "approvedPlan": plan}}}}
+    )
+    await begins_anew(settled)
+    head = settled.service()["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
+    assert head["containers"][0]["resources"]["requests"]["cpu"] == "2"
+
+
+async def test_an_approval_is_used_up_by_the_edit_that_it_was_for(settled: Shell):
+    settled.write(BIGGER_HEAD)
+    await settled.pass_over()
+    plan = settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]["id"]
+    approved = {"rollout": {"newCluster": {"strategy": "BlueGreen", "approvedPlan": plan}}}
+    settled.write({PORTFOLIO: {**BIGGER_HEAD[PORTFOLIO], **approved}})
+    await settled.pass_over()
+    before = settled.service()["spec"]["rayClusterConfig"]
+
+    settled.write({PORTFOLIO: {"ray": {"image": "folio/serving:other"}, **approved}})
+    await settled.pass_over()
+    assert settled.condition("Stalled") == ("True", "ApprovalRequired")
+    assert settled.service()["spec"]["rayClusterConfig"] == before
 
 
 async def test_an_earlier_spec_that_comes_back_is_the_newest_revision_again(settled: Shell):

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.operator.desk import PORTFOLIO, desk
 
-from folio_api.table import OLD_REPLICAS, BudgetState, GatewayState, ModelState, ReplicaState
+from folio_api.table import OLD_REPLICAS, WAKING, BudgetState, GatewayState, ModelState, ReplicaState
+from folio_operator.last_failure import last_failures
 from folio_operator.obstacles import Obstacle
 from folio_operator.status import last_line, status
 from folio_operator.world import Application, Observed
@@ -245,3 +246,74 @@ def test_a_model_that_answers_stays_ready_while_its_next_application_is_not_ther
     found = model("triage", replace(seen, applications=without))
 
     assert (found.state, found.reason) == ("Ready", "NextVersionStarting")
+
+
+def with_waking(seen: Observed, name: str) -> Observed:
+    """A model that slept is being woken."""
+    woken = {"state": "Pending", "reason": WAKING, "message": "it was asked, and is being woken"}
+    told = [each.model_copy(update=woken) if each.name == name else each for each in seen.gateway.models]
+    return replace(seen, gateway=seen.gateway.model_copy(update={"models": tuple(told)}))
+
+
+def test_a_model_that_is_being_woken_says_so_and_is_as_well_as_one_that_sleeps():
+    seen = with_waking(observed(), "handbook")
+
+    found = model("handbook", seen)
+    assert (found.state, found.reason) == ("Pending", WAKING)
+    assert (truths(seen)["ModelsReady"], truths(seen)["Ready"]) == ("True", "True")
+
+
+def test_a_waking_model_whose_pods_find_no_room_says_that_too():
+    seen = replace(
+        with_waking(observed(), "handbook"), blocked={"gateway": Obstacle("gateway", "Quota", "no room")}
+    )
+
+    found = model("handbook", seen)
+    assert (found.reason, found.message) == (WAKING, "it was asked, and is being woken: no room")
+
+
+def test_a_model_that_is_woken_in_vain_is_failed():
+    fails = Application("model-handbook", "UNHEALTHY", "Traceback:\n  File x\nOSError: no such file")
+    found = model("handbook", with_waking(observed(applications={"model-handbook": fails}), "handbook"))
+    assert (found.state, found.reason, found.message) == ("Failed", "Unhealthy", "OSError: no such file")
+
+    slow = waiting(with_waking(observed(), "handbook"), handbook=1e6)
+    assert (model("handbook", slow).state, model("handbook", slow).reason) == ("Failed", "StartupTimeout")
+
+
+def tried_again(state: str = "Loading", said: str = "", **seen: Any) -> Observed:
+    """A model whose file was missing starts once more; Serve says this of it now."""
+    starting = {"model-triage": Application("model-triage", "DEPLOYING", said)}
+    found = observed({"triage": state}, starting if state == "Loading" else {})
+    return replace(found, last_failures={"triage": "OSError: no such file"}, **seen)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("", "tried again; last failure: OSError: no such file"),
+        ("OSError: no such file", "tried again; last failure: OSError: no such file"),
+        ("it takes long.", "it takes long; tried again; last failure: OSError: no such file"),
+    ],
+)
+def test_a_model_that_is_tried_again_tells_why_it_failed(said: str, message: str):
+    found = model("triage", tried_again(said=said))
+
+    assert (found.state, found.reason, found.message) == ("Loading", "Retrying", message)
+    assert last_failures([found.model_dump()]) == {"triage": "OSError: no such file"}
+
+
+def test_a_failure_is_remembered_beside_what_keeps_the_next_try_from_beginning():
+    late = waiting(tried_again(blocked={"gateway": Obstacle("gateway", "Quota", "no room")}), triage=1e6)
+    found = model("triage", late)
+
+    assert found.reason == "StartupTimeout"
+    assert found.message.endswith("no room; tried again; last failure: OSError: no such file")
+    assert last_failures([found.model_dump()]) == {"triage": "OSError: no such file"}
+
+
+def test_a_failure_is_forgotten_once_the_model_answers():
+    found = model("triage", tried_again("Ready"))
+
+    assert (found.state, found.message) == ("Ready", "")
+    assert last_failures([found.model_dump()]) == {}

@@ -1,0 +1,64 @@
+"""What gateways tell of a model that sleeps and is being woken, whichever of them wakes it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.integration.gateway.conftest import TOKEN, Portfolio, own_model, rung, running_portfolio, table_of
+from tests.integration.gateway.models import serving
+
+from folio_api.table import GatewayState, ModelState
+from folio_serving.replicas import Address
+from folio_serving.secrets import Secrets
+from folio_serving.state import GATEWAY_APPLICATION
+
+SLEEPER = own_model("sleeper", scales_to_zero=True)
+ABOVE_LARGE = table_of(SLEEPER, own_model("large"), ladder=(rung("sleeper"), rung("large")))
+
+
+async def asleep(portfolio: Portfolio) -> None:
+    await portfolio.apply(ABOVE_LARGE)
+    portfolio.replicas.put("model-sleeper")
+
+
+async def told(portfolio: Portfolio) -> ModelState:
+    answer = await portfolio.client.get("/internal/state", headers={"x-folio-token": TOKEN})
+    state = GatewayState.model_validate_json(answer.content)
+    return next(each for each in state.models if each.name == "sleeper")
+
+
+async def test_a_sleeping_model_that_is_asked_is_said_to_wake_until_it_has_a_replica(
+    portfolio: Portfolio,
+) -> None:
+    await asleep(portfolio)
+    assert ((await told(portfolio)).state, (await told(portfolio)).reason) == ("Idle", "ScaledToZero")
+
+    await portfolio.chat()
+    assert ((await told(portfolio)).state, (await told(portfolio)).reason) == ("Pending", "Waking")
+
+    portfolio.replicas.put("model-sleeper", portfolio.address("model-sleeper"))
+    assert (await told(portfolio)).state == "Loading"
+
+
+async def test_a_waking_that_ends_without_a_replica_is_told_as_sleep_again(
+    portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("folio_serving.fleet.WAKE_SECONDS", 0.1)
+    await asleep(portfolio)
+    await portfolio.chat()
+    await asyncio.sleep(0.3)
+
+    assert (await told(portfolio)).state == "Idle"
+
+
+async def test_what_another_gateway_replica_wakes_is_told_by_this_one_too(
+    portfolio: Portfolio, secrets: Secrets
+) -> None:
+    async with running_portfolio(secrets) as peer, serving(peer.process.app) as port:
+        await asleep(portfolio)
+        await asleep(peer)
+        portfolio.replicas.put(GATEWAY_APPLICATION, Address("gateway-2", "127.0.0.1", port))
+        await peer.chat()
+
+        assert (await told(portfolio)).reason == "Waking"
