@@ -112,6 +112,7 @@ async def build(settings: Settings, metrics: Metrics) -> Operator:
     """Put the parts together."""
     cluster = await kube.connect(settings.namespaces, metrics.requested)
     store, gateways = Store(), HttpGateways(settings.gateway_url)
+    metrics.show_shared(store)
     reader = Reader(cluster, time.monotonic)
     gatherer = Gatherer(store, reader, settings.allowed)
     queue: WorkQueue[Item]
@@ -164,7 +165,7 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     beating = asyncio.create_task(heartbeat.run(), name="heartbeat")
     operator = await build(settings, metrics)
     probes = health.serve(
-        health.Health(heartbeat, lambda: operator.resync.watches_are_stuck, lambda: True, metrics.page),
+        health.Health(heartbeat, lambda: operator.resync.watches_are_stuck, metrics.page),
         settings.health_host,
         settings.health_port,
     )

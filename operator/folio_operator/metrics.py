@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from folio_api.meta import Key
+from folio_operator.cluster import MODEL, POLICY, Kind, key_of
 from folio_operator.reports import Report
+from folio_operator.store import Store
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 OBJECT = ("namespace", "name")
@@ -79,8 +84,31 @@ class Metrics:
         for series in self._series.pop(portfolio, set()):
             self._gauge(series[0]).remove(*portfolio, *series[1:])
 
+    def show_shared(self, store: Store) -> None:
+        """Show the conditions of policies and models too, whose statuses the store holds."""
+        self.registry.register(SharedConditions(store))
+
     def page(self) -> bytes:
         return generate_latest(self.registry)
 
     def _gauge(self, which: str) -> Gauge:
         return self.condition if which == "condition" else self.model
+
+
+@dataclass(frozen=True, eq=False)
+class SharedConditions(Collector):
+    """What policies and models say of themselves, read when somebody asks: no series is kept of hundreds."""
+
+    store: Store
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield self._of(POLICY, "folio_policy_condition", "policy")
+        yield self._of(MODEL, "folio_specialist_condition", "SpecialistModel")
+
+    def _of(self, kind: Kind, name: str, what: str) -> GaugeMetricFamily:
+        text = f"1 for the status that a condition of a {what} has"
+        family = GaugeMetricFamily(name, text, labels=(*OBJECT, "type", "status"))
+        for body in self.store.every(kind):
+            for each in (body.get("status") or {}).get("conditions") or ():
+                family.add_metric((*key_of(body), each["type"], each["status"]), 1)
+        return family

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import urllib3
 from kubernetes import client
+from tests.unit.operator.shell import GHOST, Shell
 
 from folio_api.meta import Key
 from folio_api.table import ModelState
-from folio_operator.cluster import PORTFOLIO
+from folio_operator.cluster import POLICY, PORTFOLIO
 from folio_operator.health import Health, Heartbeat
 from folio_operator.lease import ConflictError, Record
 from folio_operator.lease_store import KubeLeaseStore
@@ -56,7 +57,7 @@ def test_a_setting_that_cannot_be_read_is_named_with_its_fix(name: str, value: s
 
 
 def health(heartbeat: Heartbeat, *, stuck: bool = False) -> Health:
-    return Health(heartbeat, lambda: stuck, lambda: True, lambda: b"page")
+    return Health(heartbeat, lambda: stuck, lambda: b"page")
 
 
 def test_health_fails_when_the_loop_stands_still_or_the_watches_do():
@@ -88,6 +89,25 @@ def test_metrics_show_what_is_and_forget_what_was():
     assert 'status="False"' not in page
     metrics.forget(DESK)
     assert "triage" not in metrics.page().decode()
+
+
+async def test_metrics_show_what_policies_and_models_say_of_themselves(settled: Shell):
+    metrics = Metrics()
+    metrics.show_shared(settled.store)
+    programmed = 'folio_policy_condition{name="default",namespace="bank",status="%s",type="Programmed"} 1.0'
+    assert programmed % "True" in metrics.page().decode()
+    triage = 'folio_specialist_condition{name="triage",namespace="bank",status="True",type="Ready"} 1.0'
+    assert triage in metrics.page().decode()
+
+    settled.write(GHOST)
+    await settled.pass_over()
+    page = metrics.page().decode()
+    assert programmed % "True" not in page
+    assert programmed % "False" in page
+    assert 'folio_policy_condition{name="default",namespace="bank",status="True",type="Stalled"} 1.0' in page
+
+    settled.cluster.remove(POLICY, Key("bank", "default"))
+    assert 'folio_policy_condition{name="default"' not in metrics.page().decode()
 
 
 async def test_a_pass_is_timed_however_it_ends():
