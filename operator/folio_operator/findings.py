@@ -82,6 +82,8 @@ def _with_what_waits(finding: Finding, decision: Decision, trial: Standing | Non
         return Finding("Programmed", "False", "ApprovalRequired", message)
     if finding.status != "True":
         return finding
+    if decision.accepted.status == "False":
+        return replace(decision.accepted, type="Programmed")
     if decision.condemned:
         return Finding("Programmed", "False", "CanaryRejected", _rejection(decision.condemned))
     return Finding("Programmed", "False", "Canary", trial.message) if trial else finding

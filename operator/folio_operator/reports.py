@@ -114,7 +114,7 @@ def model_status(body: Body, reports: Sequence[Report], now: datetime) -> Manife
     generation, name = body["metadata"].get("generation"), key_of(body).name
     before: Mapping[str, Any] = body.get("status") or {}
     states = [(report, state) for report in reports for state in _states_of(report, name)]
-    own = [_readable(), _model_ready(states)]
+    own = _of_model(reports, states, name)
     return {
         "observedGeneration": generation,
         "conditions": conditions(own, before.get("conditions") or (), generation, now),
@@ -210,8 +210,17 @@ def _policy_entry(
     return {**entry, "revision": report.confirmed} if report.confirmed else entry
 
 
-def _readable() -> Finding:
-    return Finding("Accepted", "True", "Readable")
+def _of_model(
+    reports: Sequence[Report], states: Sequence[tuple[Report, ModelState]], name: str
+) -> Sequence[Finding]:
+    """Return what holds of a model: a portfolio that refuses its newest edit serves a former one of it."""
+    place = f"{MODEL.name}/{name} "
+    for report in sorted(reports, key=lambda each: each.key):
+        accepted = report.finding("Accepted")
+        if accepted and accepted.status == "False" and accepted.message.startswith(place):
+            refused = replace(accepted, message=f"portfolio {report.key.name}: {accepted.message}")
+            return [refused, replace(refused, type="Ready"), replace(refused, type="Stalled", status="True")]
+    return [Finding("Accepted", "True", "Readable"), _model_ready(states)]
 
 
 def _states_of(report: Report, specialist: str) -> Iterable[ModelState]:

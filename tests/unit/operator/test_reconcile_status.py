@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.operator.desk import POLICY, PORTFOLIO, REMOVED
+from tests.unit.operator.desk import GENERAL, POLICY, PORTFOLIO, REMOVED
 from tests.unit.operator.shell import BUDGET, DESK, GHOST, Shell
 
 from folio_operator import cluster as kinds
@@ -205,6 +205,39 @@ async def test_a_bad_policy_is_said_on_the_policy_itself(settled: Shell):
 
     assert settled.condition("Accepted", kinds.POLICY, "default") == ("False", "UnknownRung")
     assert settled.condition("Stalled", kinds.POLICY, "default") == ("True", "UnknownRung")
+
+
+async def test_a_refused_edit_is_not_said_to_be_programmed(settled: Shell):
+    """Else whoever waits for Programmed after an edit takes a refused one for live."""
+    settled.write(GHOST)
+    await settled.pass_over()
+
+    for kind, name in ((kinds.PORTFOLIO, "desk"), (kinds.POLICY, "default")):
+        assert settled.condition("Programmed", kind, name) == ("False", "UnknownRung")
+        assert "ghost" in settled.message("Programmed", kind, name)
+    assert settled.condition("Ready") == ("True", "Answering")
+
+    settled.write()
+    await settled.pass_over()
+    assert settled.condition("Programmed", kinds.POLICY, "default") == ("True", "Confirmed")
+
+
+async def test_a_refused_model_is_said_on_the_model_itself_and_on_no_other(settled: Shell):
+    settled.write({GENERAL: {"vllm.engineArgs.trust_remote_code": True}})
+    await settled.pass_over()
+
+    refused = ("False", "RemoteCodeNotAllowed")
+    assert settled.condition("Accepted", kinds.MODEL, "llama-8b") == refused
+    assert settled.condition("Ready", kinds.MODEL, "llama-8b") == refused
+    assert settled.condition("Stalled", kinds.MODEL, "llama-8b") == ("True", "RemoteCodeNotAllowed")
+    assert "portfolio desk: SpecialistModel/llama-8b" in settled.message("Ready", kinds.MODEL, "llama-8b")
+    assert settled.condition("Ready", kinds.MODEL, "triage") == ("True", "Answering")
+    assert settled.condition("Stalled", kinds.MODEL, "triage") == ("", "")
+
+    settled.write()
+    await settled.pass_over()
+    assert settled.condition("Ready", kinds.MODEL, "llama-8b") == ("True", "Answering")
+    assert settled.condition("Stalled", kinds.MODEL, "llama-8b") == ("", "")
 
 
 async def test_a_models_status_names_the_portfolios_that_serve_it(settled: Shell):
