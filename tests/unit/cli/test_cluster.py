@@ -120,6 +120,15 @@ async def test_a_portfolio_that_does_not_serve_yet_is_new():
     assert found.changes[0].message == "nothing runs yet: everything is started"
 
 
+async def test_a_portfolio_whose_first_cluster_never_came_up_is_new():
+    shell = Shell().with_key()
+    shell.write()
+    await shell.pass_over()
+    found = await planned(shell, edited({PORTFOLIO: {"ray.image": "registry/right:1"}}))
+
+    assert [each.message for each in found.changes] == ["nothing runs yet: everything is started"]
+
+
 async def test_a_rotation_that_was_asked_for_is_not_taken_back_by_files_that_do_not_name_it(settled: Shell):
     settled.cluster.edit(kinds.PORTFOLIO, DESK, "metadata.annotations", {ROTATE: "1"})
     assert (await planned(settled, edited({}))).effect is Effect.NEW_CLUSTER
