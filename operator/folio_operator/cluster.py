@@ -97,6 +97,10 @@ class Trace:
     version: int
 
 
+ENDING = "because it is being terminated"
+"""What an API server says of a namespace, to whoever would make something new there."""
+
+
 class ApiError(Exception):
     """The API server said no, or could not be reached (status 0)."""
 
@@ -108,6 +112,11 @@ class ApiError(Exception):
     def passes_by_itself(self) -> bool:
         """Whether the same request may succeed later, without anybody changing anything."""
         return self.status in (0, 409, 429) or self.status >= 500
+
+    @property
+    def is_of_ending_namespace(self) -> bool:
+        """Whether nothing new may be made in a namespace, for it is being deleted."""
+        return self.status == 403 and ENDING in str(self)
 
 
 class Cluster(Protocol):

@@ -28,6 +28,8 @@ class Recorder:
             try:
                 await self.cluster.create(_event(about, turn, now, self.instance))
             except ApiError as error:
+                if error.is_of_ending_namespace:  # nobody will read them there
+                    return
                 logger.warning("event %s about %s was not written: %s", turn.reason, key_of(about), error)
 
 

@@ -41,6 +41,8 @@ class FakeCluster:
     reads: list[str] = field(default_factory=list)
     refused: dict[tuple[str, str], ApiError] = field(default_factory=dict)
     """(verb, kind) -> what the API server answers instead."""
+    ending: set[str] = field(default_factory=set)
+    """Namespaces that are being deleted: nothing new is made there."""
     version: int = 0
     now: Callable[[], datetime] = lambda: datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -66,6 +68,8 @@ class FakeCluster:
             raise ApiError(409, "the object has been modified")
         if subresource and (kind, key) not in self.objects:
             raise ApiError(404, "not found")
+        if (kind, key) not in self.objects:
+            self._refuse_in_ending(kind, key)
         self._log("apply", kind, key, subresource)
         before = self.objects.get((kind, key), {})
         old = self.stated.get((kind, key, subresource), {})
@@ -78,6 +82,7 @@ class FakeCluster:
 
     async def create(self, body: Body) -> None:
         self._answer("create", kind_of(body))
+        self._refuse_in_ending(kind_of(body), key_of(body))
         self._log("create", kind_of(body), key_of(body))
         self._store(kind_of(body), key_of(body), json.loads(json.dumps(body)))
 
@@ -188,6 +193,14 @@ class FakeCluster:
     def _answer(self, verb: str, kind: Kind) -> None:
         if (verb, kind.name) in self.refused:
             raise self.refused[verb, kind.name]
+
+    def _refuse_in_ending(self, kind: Kind, key: Key) -> None:
+        if key.namespace in self.ending:
+            message = (
+                f'{kind.plural}.{kind.group} "{key.name}" is forbidden: unable to create new content in'
+                f" namespace {key.namespace} because it is being terminated"
+            )
+            raise ApiError(403, message, f"POST /apis/{kind.api_version}/namespaces/{key.namespace}")
 
 
 def _is_labelled(body: Body) -> bool:

@@ -221,3 +221,26 @@ async def test_a_ray_service_that_kuberay_does_not_look_at_is_told_after_a_minut
     kuberay_lives(shell)
     await shell.pass_over()
     assert shell.condition("Stalled") == ("", "")
+
+
+async def test_events_that_a_namespace_takes_no_more_are_no_warnings(
+    settled: Shell, caplog: pytest.LogCaptureFixture
+):
+    kuberay_guards(settled)
+    settled.cluster.end(kinds.PORTFOLIO, DESK)
+    settled.cluster.ending.add("bank")
+    before = settled.cluster.names(kinds.EVENT)
+    await settled.pass_over()
+
+    assert settled.condition("Programmed") == ("False", "Deleting")
+    assert settled.cluster.names(kinds.EVENT) == before
+    assert not caplog.records
+
+
+async def test_events_that_may_not_be_written_are_warnings(settled: Shell, caplog: pytest.LogCaptureFixture):
+    kuberay_guards(settled)
+    settled.cluster.refused["create", "Event"] = ApiError(403, "cannot create resource events")
+    settled.cluster.end(kinds.PORTFOLIO, DESK)
+    await settled.pass_over()
+
+    assert "cannot create resource events" in caplog.text
