@@ -135,7 +135,8 @@ class Cluster(Protocol):
         stated before. With `new` only create it: status 409 where there is one of its name.
         """
 
-    async def create(self, body: Body) -> None: ...
+    async def create(self, body: Body, *, dry_run: bool = False) -> None:
+        """Create the object; `dry_run`: only say whether that would be allowed."""
 
     async def patch(self, kind: Kind, key: Key, operations: Sequence[Mapping[str, Any]]) -> Body:
         """Apply a JSON patch, whole or not at all."""

@@ -32,6 +32,19 @@ class Recorder:
                     return
                 logger.warning("event %s about %s was not written: %s", turn.reason, key_of(about), error)
 
+    async def is_in_ending_namespace(self, about: Body, now: datetime) -> bool:
+        """Return whether nothing new may be made beside an object: asked by an event that is not written, for
+        the namespace itself is not ours to read.
+        """
+        asked = Transition("Normal", "Deleting", "")
+        try:
+            await self.cluster.create(_event(about, asked, now, self.instance), dry_run=True)
+        except ApiError as error:
+            if error.passes_by_itself:
+                raise
+            return error.is_of_ending_namespace
+        return False
+
 
 def _event(about: Body, turn: Transition, now: datetime, instance: str) -> Manifest:
     key = key_of(about)

@@ -102,9 +102,9 @@ class KubeCluster:
         query = [("fieldManager", FIELD_MANAGER), ("force", "true"), ("fieldValidation", "Strict")]
         return await self._send("PATCH", kind, path, query, body=body, content_type=APPLY)
 
-    async def create(self, body: Body) -> None:
+    async def create(self, body: Body, *, dry_run: bool = False) -> None:
         kind = kind_of(body)
-        query = [("fieldManager", FIELD_MANAGER)]
+        query = [("fieldManager", FIELD_MANAGER), *([("dryRun", "All")] if dry_run else [])]
         await self._send("POST", kind, _collection(kind, key_of(body).namespace), query, body=body)
 
     async def patch(self, kind: Kind, key: Key, operations: Sequence[Mapping[str, Any]]) -> Body:

@@ -2,7 +2,8 @@
 for.
 
 KubeRay's own finalizer keeps a RayService until KubeRay takes it off, so without KubeRay it would stay for
-ever. Where somebody allowed it, that finalizer, and no other, is then taken off here.
+ever; so would a RayCluster with Redis in a namespace that is being deleted. Where somebody allowed it, that
+finalizer, and no other, is then taken off here.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ FINALIZER = "folio.dev/ray-service"
 RELEASE = "folio.dev/release-without-kuberay"
 """Annotation: what the setting FOLIO_RELEASE_WITHOUT_KUBERAY allows for all, for this portfolio."""
 KUBERAY_FINALIZERS = "ray.io/"
+REDIS_FINALIZER = "ray.io/gcs-ft-redis-cleanup-finalizer"
+"""On a RayCluster that keeps its state in Redis, until a Job of KubeRay's has cleaned that."""
 PATIENCE_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
@@ -53,12 +56,27 @@ class Leaver:
         absence = await self.kuberay.absence()
         if absence is None:
             message = f"KubeRay lives and has not ended {names} for {waited:.0f} s: its log says why"
-            return Finding("Programmed", "False", "Deleting", message)
+            waiting = Finding("Programmed", "False", "Deleting", message)
+            return await self._let_go_of_redis(owner, left) or waiting
         if not self._may_release(owner):
             return Finding("Programmed", "False", "KubeRayAbsent", _advice(names, absence))
         for each in left:
-            await self._release(owner, each, absence)
+            await self._release(owner, each, f"KubeRay does not work: {absence}")
         return Finding("Programmed", "False", "Deleting", f"released without KubeRay: {names}")
+
+    async def _let_go_of_redis(self, owner: Body, left: list[Body]) -> Finding | None:
+        """Return what becomes of clusters whose Redis KubeRay would clean in a Job: it tries that for ever
+        where their namespace is being deleted too and takes none any more.
+        """
+        kept = [each for each in left if REDIS_FINALIZER in (each["metadata"].get("finalizers") or ())]
+        if not kept or not await self.recorder.is_in_ending_namespace(owner, self.kuberay.now()):
+            return None
+        names = ", ".join(f"{each['kind']} {key_of(each).name}" for each in kept)
+        if not self._may_release(owner):
+            return Finding("Programmed", "False", "RedisNotCleaned", _redis_advice(names))
+        for each in kept:
+            await self._release(owner, each, "its namespace takes no Job to clean Redis", REDIS_FINALIZER)
+        return Finding("Programmed", "False", "Deleting", f"released without cleaning Redis: {names}")
 
     async def hold(self, owner: Body, *, held: bool) -> None:
         """Have the portfolio wait for us at its deletion, or let it go."""
@@ -90,10 +108,10 @@ class Leaver:
         notes = owner["metadata"].get("annotations") or {}
         return self.release_allowed or notes.get(RELEASE) == "true"
 
-    async def _release(self, owner: Body, body: Body, absence: str) -> None:
+    async def _release(self, owner: Body, body: Body, why: str, finalizers: str = KUBERAY_FINALIZERS) -> None:
         """Take KubeRay's finalizers off an object that is on its way out, and nobody else's."""
         before = list(body["metadata"].get("finalizers") or ())
-        theirs = [each for each in before if each.startswith(KUBERAY_FINALIZERS)]
+        theirs = [each for each in before if each.startswith(finalizers)]
         if not theirs or not body["metadata"].get("deletionTimestamp"):
             return
         rest = [each for each in before if each not in theirs]
@@ -105,10 +123,7 @@ class Leaver:
                 {"op": "replace", "path": "/metadata/finalizers", "value": rest},
             ],
         )
-        message = (
-            f"took {', '.join(theirs)} off the {body['kind']} {key_of(body).name}:"
-            f" KubeRay does not work: {absence}"
-        )
+        message = f"took {', '.join(theirs)} off the {body['kind']} {key_of(body).name}: {why}"
         logger.warning("%s: %s", key_of(owner), message)
         turn = Transition("Warning", "ReleasedWithoutKubeRay", message)
         await self.recorder.record(owner, [turn], self.kuberay.now())
@@ -117,6 +132,14 @@ class Leaver:
 def _is_of(cluster: Body, service: str) -> bool:
     references = cluster["metadata"].get("ownerReferences") or ()
     return any(each["kind"] == RAY_SERVICE.name and each["name"] == service for each in references)
+
+
+def _redis_advice(names: str) -> str:
+    return (
+        f"{names} cannot go: KubeRay cleans Redis in a Job first, and the namespace, which is being deleted,"
+        f" takes no Job any more. Take off its finalizer {REDIS_FINALIZER}, or set the annotation"
+        f' {RELEASE}: "true" to have that done; the keys stay in Redis'
+    )
 
 
 def _advice(names: str, absence: str) -> str:

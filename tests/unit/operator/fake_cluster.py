@@ -80,9 +80,11 @@ class FakeCluster:
             after["metadata"]["generation"] = after["metadata"].get("generation", 0) + 1
         return self._store(kind, key, after)
 
-    async def create(self, body: Body) -> None:
+    async def create(self, body: Body, *, dry_run: bool = False) -> None:
         self._answer("create", kind_of(body))
         self._refuse_in_ending(kind_of(body), key_of(body))
+        if dry_run:
+            return
         self._log("create", kind_of(body), key_of(body))
         self._store(kind_of(body), key_of(body), json.loads(json.dumps(body)))
 

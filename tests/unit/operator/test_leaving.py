@@ -13,7 +13,7 @@ from folio_api.meta import Key
 from folio_operator import cluster as kinds
 from folio_operator.cluster import ApiError
 from folio_operator.kuberay import LEASE_NAME
-from folio_operator.leaving import FINALIZER, RELEASE
+from folio_operator.leaving import FINALIZER, REDIS_FINALIZER, RELEASE
 
 OF_KUBERAY = "ray.io/rayservice-finalizer"
 LEASE = Key("kuberay-system", LEASE_NAME)
@@ -244,3 +244,51 @@ async def test_events_that_may_not_be_written_are_warnings(settled: Shell, caplo
     await settled.pass_over()
 
     assert "cannot create resource events" in caplog.text
+
+
+async def outlasted_in_an_ending_namespace(shell: Shell) -> None:
+    """The namespace goes; KubeRay lives, and cannot make the Job that cleans Redis."""
+    kuberay_guards(shell)
+    cluster = Key("bank", "desk-x")
+    shell.cluster.edit(
+        kinds.RAY_CLUSTER, cluster, "metadata.finalizers", [REDIS_FINALIZER, "audit.example/a"]
+    )
+    shell.cluster.ending.add("bank")
+    shell.cluster.end(kinds.PORTFOLIO, DESK)
+    shell.cluster.end(kinds.RAY_CLUSTER, cluster)
+    await shell.pass_over()
+    shell.clock.seconds += 61
+    kuberay_lives(shell)
+
+
+async def test_a_redis_that_an_ending_namespace_keeps_from_being_cleaned_is_told(settled: Shell):
+    await outlasted_in_an_ending_namespace(settled)
+    await settled.pass_over()
+
+    assert settled.condition("Stalled") == ("True", "RedisNotCleaned")
+    assert RELEASE in settled.message("Stalled")
+    cluster = settled.cluster.one(kinds.RAY_CLUSTER, "desk-x")
+    assert cluster["metadata"]["finalizers"] == [REDIS_FINALIZER, "audit.example/a"]
+
+
+async def test_where_it_is_allowed_the_finalizer_of_redis_goes_and_no_other(settled: Shell):
+    settled.release(allowed=True)
+    await outlasted_in_an_ending_namespace(settled)
+    await settled.pass_over()
+
+    assert settled.cluster.one(kinds.RAY_CLUSTER, "desk-x")["metadata"]["finalizers"] == ["audit.example/a"]
+    assert settled.service()["metadata"]["finalizers"] == [OF_KUBERAY], "which KubeRay takes off itself"
+    assert settled.condition("Programmed") == ("False", "Deleting")
+
+
+async def test_in_a_namespace_that_stays_redis_is_kuberays_to_clean(settled: Shell):
+    settled.release(allowed=True)
+    await outlasted_in_an_ending_namespace(settled)
+    settled.cluster.ending.clear()
+    events = settled.cluster.names(kinds.EVENT)
+    await settled.pass_over()
+
+    finalizers = settled.cluster.one(kinds.RAY_CLUSTER, "desk-x")["metadata"]["finalizers"]
+    assert finalizers == [REDIS_FINALIZER, "audit.example/a"]
+    assert settled.condition("Stalled") == ("", "")
+    assert settled.cluster.names(kinds.EVENT) == events, "what was asked was not written"
