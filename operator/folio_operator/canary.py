@@ -26,11 +26,10 @@ from folio_operator.trials import (
     Candidate,
     Evidence,
     Standing,
-    begun,
     candidate_of,
     candidates,
     ended,
-    seconds_left,
+    running,
     served,
     standing,
 )
@@ -77,7 +76,7 @@ class Course:
 
     standing: Standing
     seconds_left: float | None
-    """Until its time is over; None: it has not begun, or is over."""
+    """Until its time is over; None: it has not begun, is interrupted, or is over."""
     note: Manifest | None
     """What is to be remembered of a beginning or an end."""
 
@@ -85,20 +84,21 @@ class Course:
 def course(
     trying: Portfolio, revisions: Iterable[Body], counts: Trial, gateway: GatewayState | None, now: datetime
 ) -> Course:
-    """Return how the candidate stands; its time begins when every gateway replica holds it."""
+    """Return how the candidate stands; its time begins when every gateway replica holds it, and stands still
+    while none does.
+    """
     canary, every = trying.resource.spec.rollout.canary, tuple(revisions)
     assert canary is not None
     kept, known = served(every), candidate_of(trying, candidates(every))
-    evidence = Evidence(counts, gateway, known.since if known else None)
-    note = None
-    if evidence.since is None and evidence.is_held:
-        evidence = replace(evidence, since=now)
-        note = begun(trying, kept, evidence.table, now)
+    remembered = Evidence(counts, gateway, *((known.since, known.paused) if known else (None, None)))
+    evidence = remembered.timed(now)
     found = standing(canary, evidence, now)
     if found.has_ended:
         return Course(found, 0.0, ended(trying, kept, evidence, found, now))
-    left = seconds_left(canary, evidence.since, now) if evidence.since else 0.0
-    return Course(found, left if left > 0 else None, note)
+    left = evidence.seconds_left(canary, now)
+    runs = evidence.since is not None and evidence.paused is None and left > 0
+    note = running(trying, kept, evidence) if evidence != remembered else None
+    return Course(found, left if runs else None, note)
 
 
 def with_trial(found: Plan, portfolio: Portfolio, last: Portfolio, known: Iterable[Candidate] = ()) -> Plan:

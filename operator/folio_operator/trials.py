@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
 from folio_api.meta import Key
@@ -53,11 +53,18 @@ class Candidate:
 
     @property
     def since(self) -> datetime:
-        """Return when every gateway replica first held it; of one that was ruled on, when.
+        """Return when every gateway replica first held it, later by what it was interrupted; of one that was
+        ruled on, when.
 
         Where somebody took the note off, when it was made: that is when its trial began.
         """
         return datetime.fromisoformat(self._note("since") or self.body["metadata"]["creationTimestamp"])
+
+    @property
+    def paused(self) -> datetime | None:
+        """Return since when no gateway replica holds it any more."""
+        written = self._note("paused")
+        return datetime.fromisoformat(written) if written else None
 
     @property
     def reason(self) -> str:
@@ -79,7 +86,9 @@ class Evidence:
     counts: Trial
     gateway: GatewayState | None
     since: datetime | None
-    """When every gateway replica first held it; None: not yet."""
+    """When every gateway replica first held it, later by what it was interrupted; None: not yet."""
+    paused: datetime | None = None
+    """Since when none holds it any more."""
 
     @property
     def table(self) -> str:
@@ -92,6 +101,32 @@ class Evidence:
         return self.gateway is not None and all(
             each.candidate == self.table for each in self.gateway.replicas
         )
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether no gateway replica holds it now; one that does not answer may."""
+        told = self.gateway.replicas if self.gateway else ()
+        return bool(told) and all(each.candidate != self.table for each in told)
+
+    def timed(self, now: datetime) -> Evidence:
+        """Return the evidence with its time as it runs now: not while no gateway can try the candidate.
+
+        While a model moves, gateways hold the table that it moves to.
+        """
+        if self.since is None:
+            return replace(self, since=now) if self.is_held else self
+        if self.paused is None:
+            return replace(self, paused=now) if self.is_dropped else self
+        if self.is_held:
+            return replace(self, since=self.since + (now - self.paused), paused=None)
+        return self
+
+    def seconds_left(self, canary: Canary, now: datetime) -> float:
+        """Return how long it is still to be tried."""
+        if self.since is None:
+            return float(canary.duration_seconds)
+        tried = (self.paused or now) - self.since
+        return canary.duration_seconds - tried.total_seconds()
 
     @property
     def refused(self) -> str | None:
@@ -141,16 +176,19 @@ def standing(canary: Canary, evidence: Evidence, now: datetime) -> Standing:
             f"revision {evidence.table} is on its way to the gateways; its {lasts} begin when all hold it"
         )
         return Standing("Deploying", "Converging", message)
-    if seconds_left(canary, evidence.since, now) > 0:
+    left = evidence.seconds_left(canary, now)
+    if left > 0 and evidence.paused:
+        message = (
+            f"no gateway replica holds revision {evidence.table} just now: {math.ceil(left)} s of its {lasts}"
+            " are left, and go on when all hold it again"
+        )
+        return Standing("Canary", "Converging", message)
+    if left > 0:
         message = f"{canary.percent} % of the traffic tries revision {evidence.table} for {lasts}"
         return Standing("Canary", "Trying", message)
     return _after_its_time(
         canary, evidence, f"the {lasts} of revision {evidence.table} are over: it goes live"
     )
-
-
-def seconds_left(canary: Canary, since: datetime, now: datetime) -> float:
-    return (since + timedelta(seconds=canary.duration_seconds) - now).total_seconds()
 
 
 def _after_its_time(canary: Canary, evidence: Evidence, message: str) -> Standing:
@@ -214,9 +252,11 @@ def lower_bound(count: int, of: int) -> float:
     return (centre - spread) / (1 + z2 / of)
 
 
-def begun(portfolio: Portfolio, kept: Iterable[Body], table: str, now: datetime) -> Manifest:
-    """Return the ControllerRevision of a candidate whose trial begins."""
-    return _marked(revision(portfolio, kept), "Canary", {"table": table, "since": now.isoformat()})
+def running(portfolio: Portfolio, kept: Iterable[Body], evidence: Evidence) -> Manifest:
+    """Return the ControllerRevision of a candidate whose trial has begun, or is interrupted, or goes on."""
+    times = {"since": evidence.since, "paused": evidence.paused}
+    notes = {name: time.isoformat() for name, time in times.items() if time is not None}
+    return _marked(revision(portfolio, kept), "Canary", {"table": evidence.table, **notes})
 
 
 def ended(

@@ -334,3 +334,40 @@ def test_what_only_the_table_says_of_a_model_is_tried() -> None:
 
 def test_what_restarts_a_model_alone_is_not_tried() -> None:
     assert base_of(desk({**TRIED, GENERAL: {"vllm.engineArgs.max_model_len": 2048}}), desk(TRIED)) is None
+
+
+async def test_the_time_stands_still_while_gateways_hold_another_table_also_over_a_restart(
+    trying: Shell,
+) -> None:
+    revision = await held(trying, requests=100)
+    trying.clock.seconds += 1000
+    await trying.pass_over()
+    move(trying, "the-table-of-a-move")
+    await trying.pass_over()
+    assert status(trying)["candidate"]["reason"] == "Converging"
+    assert "800 s of its 30m are left" in status(trying)["candidate"]["message"]
+    trying.cluster.writes.clear()
+    await trying.pass_over()
+    assert trying.cluster.writes == []
+
+    trying.start()
+    trying.clock.seconds += 4000
+    await trying.pass_over()
+    assert deadline(trying) != 20
+    move(trying, revision)
+    await trying.pass_over()
+    trying.clock.seconds += 799
+    await trying.pass_over()
+    assert status(trying)["candidate"]["reason"] == "Trying"
+    trying.clock.seconds += 1
+    await trying.pass_over()
+    await trying.pass_over()
+    assert deadline(trying) == 20
+
+
+def move(shell: Shell, candidate: str) -> None:
+    """Both gateway replicas hold this table beside the active one."""
+    assert shell.gateways.answer is not None
+    told = {"candidate": candidate}
+    replicas = tuple(each.model_copy(update=told) for each in shell.gateways.answer.replicas)
+    shell.gateways.answer = shell.gateways.answer.model_copy(update={"replicas": replicas})

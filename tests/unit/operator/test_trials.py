@@ -53,6 +53,27 @@ def test_the_time_begins_when_every_replica_has_held_it() -> None:
     assert stands(evidence(trial(500), since=None), NEVER) == ("Deploying", "Converging")
 
 
+def test_the_time_stands_still_while_no_replica_holds_it() -> None:
+    elsewhere = (replica(candidate="next"), replica("b", candidate="next"))
+    half = timedelta(minutes=15)
+    interrupted = evidence(trial(500), *elsewhere).timed(BEGAN + half)
+    assert interrupted.paused == BEGAN + half
+    assert interrupted.timed(BEGAN + NEVER) == interrupted
+    assert stands(interrupted, NEVER) == ("Canary", "Converging")
+    assert "900 s of its 30m are left" in trials.standing(CANARY, interrupted, BEGAN + NEVER).message
+
+    gone_on = replace(interrupted, gateway=evidence(trial(0)).gateway).timed(BEGAN + NEVER)
+    assert gone_on.paused is None
+    assert stands(gone_on, NEVER + half - timedelta(seconds=1)) == ("Canary", "Trying")
+    assert stands(gone_on, NEVER + half) == ("Promoted", "CanaryPassed")
+
+
+@pytest.mark.parametrize("told", [None, GatewayState(replicas=(replica(), replica("b", candidate=None)))])
+def test_the_time_runs_on_while_a_replica_may_hold_it(told: GatewayState | None) -> None:
+    found = replace(evidence(trial(500)), gateway=told)
+    assert found.timed(BEGAN + HALF_AN_HOUR) == found
+
+
 @pytest.mark.parametrize(
     "behind", [{"candidate": None}, {"revision": "", "candidate": None, "rejected": "gone"}]
 )
@@ -128,7 +149,7 @@ def test_the_lower_bound_is_wilsons() -> None:
 
 
 def test_a_candidate_whose_notes_were_taken_off_began_when_it_was_made() -> None:
-    body = trials.begun(desk(), (), "new", BEGAN)
+    body = trials.running(desk(), (), evidence(trial(0)))
     kept = {**body["metadata"], "annotations": {}, "creationTimestamp": "2026-01-01T00:00:00Z"}
     (found,) = trials.candidates([{**body, "metadata": kept}])
     assert (found.since, found.phase) == (BEGAN, "Canary")
