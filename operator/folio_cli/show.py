@@ -13,7 +13,7 @@ from rich.table import Table
 
 from folio_cli.exits import Problem
 from folio_cli.progress import why
-from folio_operator.plan import Effect, Plan
+from folio_operator.plan import Plan
 from folio_operator.status import Status
 
 
@@ -67,7 +67,7 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [f"{change.effect.title:13}  {change.subject}: {change.message}" for change in ordered]
     gpus = f", {plan.extra_gpus} GPUs more meanwhile" if plan.extra_gpus else ""
     approval = [f"  it begins once the portfolio says {plan.approval}"]
-    waits = approval if plan.effect is Effect.NEW_CLUSTER else []
+    waits = approval if plan.needs_approval else []
     return [*lines, f"plan {plan.id}: {plan.effect.title}{gpus}", *waits, *offered]
 
 

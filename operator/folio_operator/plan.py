@@ -52,6 +52,9 @@ class Change:
     message: str
 
 
+FIRST = Change(Effect.NEW_CLUSTER, "cluster", "nothing runs yet: everything is started")
+
+
 @dataclass(frozen=True)
 class Plan:
     """All that an edit does."""
@@ -75,6 +78,11 @@ class Plan:
         """Return what is to be written: in quotes, for YAML reads some digests as numbers."""
         return f'rollout.newCluster.approvedPlan: "{self.id}"'
 
+    @property
+    def needs_approval(self) -> bool:
+        """Whether it waits until that is written: a second cluster does, the first one does not."""
+        return self.effect is Effect.NEW_CLUSTER and FIRST not in self.changes
+
 
 PLANNED = Circumstances(installation=Installation(serving_image="-", ray_version="-"))
 """What plans are rendered for, by the operator and by `folio plan`: an identifier must be the same for both,
@@ -87,8 +95,7 @@ def plan(wanted: Desired, running: Desired | None) -> Plan:
     cluster = _cluster(wanted)
     identifier = cluster_digest(cluster)
     if running is None:
-        first = Change(Effect.NEW_CLUSTER, "cluster", "nothing runs yet: everything is started")
-        return Plan(identifier, (first,), gpus_of(cluster))
+        return Plan(identifier, (FIRST,), gpus_of(cluster))
     pods = _cluster_changes(_cluster(running), cluster)
     changes = (
         *(pods if wanted.site.pins_to_pools else map(_without_pods, pods)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from folio_operator.cluster import (
     key_of,
     uid_of,
 )
+
+NAME_ONE = "set KUBECONFIG, or --kubeconfig"
 
 
 @dataclass(frozen=True)
@@ -114,15 +117,23 @@ async def held(cluster: Cluster, namespace: str) -> Held:
 async def _client(place: Where) -> tuple[Any, str | None]:
     from kubernetes.aio import config  # noqa: PLC0415 - half a second, and only here
 
-    file = str(place.kubeconfig) if place.kubeconfig else None
+    files = _kubeconfig(place)
     try:
-        contexts, active = config.list_kube_config_contexts(file)
+        contexts, active = config.list_kube_config_contexts(files)
         named = {each["name"]: each for each in contexts}
         chosen = named[place.context] if place.context else active
-        api = await config.new_client_from_config(file, chosen["name"], persist_config=False)
+        api = await config.new_client_from_config(files, chosen["name"], persist_config=False)
     except KeyError as error:
         known = ", ".join(sorted(named)) or "none"
         raise UsageProblem(f"there is no context {place.context}", [f"there is: {known}"]) from error
     except (config.ConfigException, OSError, TypeError, ValueError, YAMLError) as error:
-        raise UsageProblem("no cluster is named", [str(error), "set KUBECONFIG, or --kubeconfig"]) from error
+        raise UsageProblem("no cluster is named", [str(error), NAME_ONE]) from error
     return api, chosen["context"].get("namespace")
+
+
+def _kubeconfig(place: Where) -> str:
+    """Return the files that kubectl would read, of which one at least is there."""
+    files = str(place.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
+    if not any(Path(each).expanduser().exists() for each in files.split(os.pathsep) if each):
+        raise UsageProblem("no cluster is named", [f"there is no file {files}", NAME_ONE])
+    return files

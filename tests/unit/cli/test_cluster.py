@@ -18,7 +18,7 @@ from folio_cli.exits import Problem, UsageProblem
 from folio_cli.main import run
 from folio_operator import cluster as kinds
 from folio_operator.children import ROTATE, Installation
-from folio_operator.plan import Change, Effect, Plan
+from folio_operator.plan import FIRST, Change, Effect, Plan
 
 NEXT = Installation(serving_image="folio/serving:0.2.0")
 
@@ -73,6 +73,10 @@ def test_the_approval_of_a_plan_can_be_copied_into_yaml_whatever_its_digits(dige
     for line in (mine, theirs):
         written = line[line.index("rollout.newCluster") :]
         assert yaml.safe_load(written) == {"rollout.newCluster.approvedPlan": digest}
+
+
+def test_a_first_cluster_waits_for_no_approval():
+    assert "approvedPlan" not in "".join(show.plan_lines(Plan("12345678", (FIRST,))))
 
 
 async def test_what_an_upgraded_operator_offers_is_told_beside_the_plan(settled: Shell):
@@ -232,3 +236,23 @@ def test_the_plugin_always_means_a_cluster(monkeypatch: pytest.MonkeyPatch):
     assert reading.where(None, "bank", None) == reading.Where(namespace="bank")
     monkeypatch.setattr("sys.argv", ["/usr/local/bin/kubectl-folio"])
     assert reading.where(None, None, None) == reading.Where()
+
+
+@pytest.mark.parametrize("named", ["option", "variable", "neither"])
+def test_a_kubeconfig_that_is_not_there_is_named_and_nothing_else_is_said(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    path = tmp_path / "config"
+    if named == "variable":
+        monkeypatch.setenv("KUBECONFIG", str(path))
+    arguments = ["--kubeconfig", str(path)] if named == "option" else ["--namespace", "bank"]
+
+    assert run(["status", *arguments]) == 64
+    told = "~/.kube/config" if named == "neither" else path
+    assert capfd.readouterr().err.splitlines() == [
+        "folio: no cluster is named",
+        f"  there is no file {told}",
+        "  set KUBECONFIG, or --kubeconfig",
+    ]
