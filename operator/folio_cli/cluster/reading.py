@@ -126,7 +126,10 @@ async def _client(place: Where) -> tuple[Any, str | None]:
     except KeyError as error:
         known = ", ".join(sorted(named)) or "none"
         raise UsageProblem(f"there is no context {place.context}", [f"there is: {known}"]) from error
-    except (config.ConfigException, OSError, TypeError, ValueError, YAMLError) as error:
+    except TypeError as error:
+        told = f"{files} is no whole kubeconfig: kubectl config view shows what it names and does not hold"
+        raise UsageProblem("no cluster is named", [told, NAME_ONE]) from error
+    except (config.ConfigException, OSError, ValueError, YAMLError) as error:
         raise UsageProblem("no cluster is named", [str(error), NAME_ONE]) from error
     return api, chosen["context"].get("namespace")
 

@@ -221,6 +221,25 @@ def test_a_context_that_is_not_there_is_named(
     assert "there is no context there" in capsys.readouterr().err
 
 
+USERLESS = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "current-context": "here",
+    "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+    "users": [],
+    "contexts": [{"name": "here", "context": {"cluster": "c", "user": "gone"}}],
+}
+
+
+def test_a_kubeconfig_without_the_user_of_its_context_is_no_whole_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "config"
+    path.write_text(json.dumps(USERLESS))
+    assert run(["status", "--kubeconfig", str(path)]) == 64
+    assert f"{path} is no whole kubeconfig" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [b"\xf9\xff\x00", b"[1, 2", b"contexts: 3"])
 def test_a_kubeconfig_that_is_none_is_told_without_a_traceback(
     tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
