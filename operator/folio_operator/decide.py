@@ -13,7 +13,7 @@ from folio_operator.children import Installation
 from folio_operator.cluster import REVISION, Body, kind_of
 from folio_operator.desired import Circumstances, desired
 from folio_operator.drift import digest
-from folio_operator.gather import Gathered, deployed, ever_served, groups_of
+from folio_operator.gather import Gathered, ever_served, groups_of
 from folio_operator.groups import without_counts, worker_groups
 from folio_operator.manifests import ray_cluster
 from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, gpus_of, plan, renewal
@@ -21,6 +21,7 @@ from folio_operator.rendered import rendered
 from folio_operator.revisions import is_of, newest, restored
 from folio_operator.serve_config import GATEWAY
 from folio_operator.status import Finding
+from folio_operator.succession import Asked
 from folio_operator.trials import Candidate, candidate_of, candidates, served
 from folio_operator.world import Observed, Portfolio
 
@@ -143,19 +144,19 @@ def tried_revisions(gathered: Gathered) -> tuple[Candidate, ...]:
     return candidates(each for each in gathered.children if kind_of(each) is REVISION)
 
 
-def applications(service: Body | None, seen: Observed) -> Collection[str] | None:
+def applications(asked: Asked, seen: Observed) -> Collection[str] | None:
     """Return which applications to ask for: the gateway alone until it runs, then all, for good.
 
     KubeRay calls a first cluster ready only when all applications run, so one bad model would block it.
     """
     gateway = seen.applications.get(GATEWAY)
-    has_models = bool(set(deployed(service)) - {GATEWAY})
+    has_models = bool(set(asked.applications) - {GATEWAY})
     return None if has_models or (gateway is not None and gateway.state == "RUNNING") else (GATEWAY,)
 
 
-def current_nonces(portfolio: Portfolio, service: Body | None) -> dict[str, str]:
+def current_nonces(portfolio: Portfolio, asked: Asked) -> dict[str, str]:
     """Return the nonces that the models run with."""
-    written = deployed(service)
+    written = asked.nonces
     found = ((each.name, written.get(application(portfolio, each), "")) for each in portfolio.members)
     return {name: nonce for name, nonce in found if nonce}
 

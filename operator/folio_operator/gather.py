@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, TypeVar, cast, get_args
 
 from folio_api.meta import Key, Resource, SecretKeyRef
@@ -63,6 +62,8 @@ class Gathered:
     children: tuple[Body, ...]
     service: Body | None
     """The RayService."""
+    asked: Asked
+    """What Serve was last asked for in it."""
     ray_cluster: Body | None
     """The RayCluster that it serves from."""
 
@@ -76,6 +77,8 @@ class Gatherer:
     allowed: Allowed = BY_DEFAULT
     _parsed: dict[str, tuple[Any, Parsed]] = field(default_factory=dict)
     """By uid: the generation, and what became of it."""
+    _configurations: dict[Key, tuple[str, Asked]] = field(default_factory=dict)
+    """By portfolio: what its RayService says to Serve, parsed once however many passes look at it."""
 
     async def gather(self, body: Body) -> Gathered | Problem:
         """Return the portfolio, or why its own object cannot be read."""
@@ -102,6 +105,7 @@ class Gatherer:
             files=files,
             children=children,
             service=service,
+            asked=self._asked(portfolio.key, service),
             ray_cluster=self._active_cluster(portfolio.key, service),
         )
 
@@ -116,6 +120,11 @@ class Gatherer:
 
     def forget(self, body: Body) -> None:
         self._parsed.pop(uid_of(body), None)
+
+    def forget_portfolio(self, key: Key) -> None:
+        """A portfolio is gone, and what it owned with it."""
+        self.reader.forget(key)
+        self._configurations.pop(key, None)
 
     def seconds_until_due(self, portfolio: Portfolio) -> float:
         subjects = referenced(portfolio)
@@ -152,6 +161,16 @@ class Gatherer:
     def _readable(self, resource: type[R], *bodies: Body | None) -> list[R]:
         parsed = (self.parse(body).resource for body in bodies if body is not None)
         return [each for each in parsed if isinstance(each, resource)]
+
+    def _asked(self, portfolio: Key, service: Body | None) -> Asked:
+        if service is None:
+            self._configurations.pop(portfolio, None)
+            return Asked()
+        text = str(service["spec"].get("serveConfigV2", ""))
+        known = self._configurations.get(portfolio)
+        if known is None or known[0] != text:
+            known = self._configurations[portfolio] = (text, Asked.of(TEXTS.read(text) or {}))
+        return known[1]
 
     def _active_cluster(self, portfolio: Key, service: Body | None) -> Body | None:
         name = _active_status(service).get("rayClusterName")
@@ -216,37 +235,6 @@ def ever_served(service: Body | None) -> bool:
 
 def groups_of(ray_cluster: Body | None) -> tuple[Mapping[str, Any], ...]:
     return tuple(ray_cluster["spec"].get("workerGroupSpecs") or ()) if ray_cluster else ()
-
-
-def deployed(service: Body | None) -> dict[str, str]:
-    """Return the applications that the RayService asks for, each with the nonce it carries."""
-    applications = asked(service).applications
-    return {name: str((each.get("args") or {}).get("nonce", "")) for name, each in applications.items()}
-
-
-def asked(service: Body | None) -> Asked:
-    """Return what Serve was last asked for."""
-    if service is None:
-        return Asked()
-    return _newest(key_of(service)).of(str(service["spec"].get("serveConfigV2", "")))
-
-
-@dataclass
-class _Newest:
-    """The Serve configuration of one RayService, parsed once, however many passes look at it."""
-
-    text: str = ""
-    asked: Asked = field(default_factory=Asked)
-
-    def of(self, text: str) -> Asked:
-        if text != self.text:
-            self.text, self.asked = text, Asked.of(TEXTS.read(text) or {})
-        return self.asked
-
-
-@lru_cache(maxsize=2048)
-def _newest(_service: Key) -> _Newest:
-    return _Newest()
 
 
 def _active_status(service: Body | None) -> Mapping[str, Any]:

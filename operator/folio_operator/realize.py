@@ -28,7 +28,7 @@ from folio_operator.decide import (
 )
 from folio_operator.desired import Circumstances, Desired, desired
 from folio_operator.extras import is_extra
-from folio_operator.gather import Gathered, Gatherer, asked, groups_of, observed
+from folio_operator.gather import Gathered, Gatherer, groups_of, observed
 from folio_operator.leaving import Leaver
 from folio_operator.pod_secrets import new_token, pod_secrets
 from folio_operator.rendered import (
@@ -103,11 +103,11 @@ class Realizer:
             await self.applier.patch(live, operations)
 
     def _wanted(self, gathered: Gathered, decision: Decision, serving: Portfolio, retold: Retold) -> Desired:
-        nonces = current_nonces(serving, gathered.service)
+        nonces = current_nonces(serving, gathered.asked)
         circumstances = replace(
             self.base if decision.new_cluster else circumstances_of(gathered, self.base),
             nonces=retried(nonces, serving, retold.again),
-            applications=applications(gathered.service, observed(gathered.service, None)),
+            applications=applications(gathered.asked, observed(gathered.service, None)),
             past=None if decision.new_cluster else self._past(gathered, retold),
             canary=canary_of(decision.trying),
         )
@@ -121,7 +121,7 @@ class Realizer:
 
     def _past(self, gathered: Gathered, retold: Retold) -> Past:
         drained = self.drains.over(gathered.portfolio.key, self.monotonic())
-        return Past(asked(gathered.service), retold.gateway, drained)
+        return Past(gathered.asked, retold.gateway, drained)
 
     async def _apply_secrets(self, body: Body, gathered: Gathered, serving: Portfolio) -> None:
         existing = await self._own_secrets(gathered, serving)

@@ -117,7 +117,7 @@ class Reconciler:
         self.leaver.kuberay.forget(key)
         self.realizer.drains.forget(key)
         self.tallies.forget(key)
-        self.gatherer.reader.forget(key)
+        self.gatherer.forget_portfolio(key)
         self.reporter.forget(key)
 
     async def _see_off(self, key: Key, body: Body) -> float | None:

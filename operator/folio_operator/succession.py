@@ -28,6 +28,13 @@ class Asked:
     starting: frozenset[str] = frozenset()
     """Applications that only a candidate names."""
 
+    @property
+    def nonces(self) -> Mapping[str, str]:
+        """Return the nonce that each application carries; empty where it has none."""
+        return {
+            name: str((each.get("args") or {}).get("nonce", "")) for name, each in self.applications.items()
+        }
+
     @classmethod
     def of(cls, config: Written) -> Asked:
         written = {each["name"]: each for each in config.get("applications") or ()}

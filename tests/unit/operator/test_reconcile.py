@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from tests.unit.operator.shell import DESK, Shell
 
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
+from folio_operator import gather
 from folio_operator.cluster import ApiError
 
 
@@ -438,3 +440,25 @@ async def test_a_next_version_that_fails_is_told_as_stalled_while_the_old_one_se
 def moved_applications(shell: Shell) -> list[str]:
     names = [each["name"] for each in shell.serve_config()["applications"]]
     return [name for name in names if name.startswith("model-general")]
+
+
+async def test_what_serve_was_asked_for_is_read_once_an_edit_and_forgotten_with_its_portfolio(
+    settled: Shell, monkeypatch: pytest.MonkeyPatch
+):
+    read: list[str] = []
+    texts = gather.TEXTS
+    monkeypatch.setattr(
+        gather, "TEXTS", SimpleNamespace(read=lambda text: read.append(text) or texts.read(text))
+    )
+    for _ in range(3):
+        await settled.gatherer.gather(settled.cluster.one(kinds.PORTFOLIO, "desk"))
+    assert read == []
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "spec.serveConfigV2", "applications: []")
+    for _ in range(3):
+        found = await settled.gatherer.gather(settled.cluster.one(kinds.PORTFOLIO, "desk"))
+    assert read == ["applications: []"]
+    assert found.asked.applications == {}
+
+    settled.cluster.remove(kinds.PORTFOLIO, DESK)
+    await settled.pass_over()
+    assert settled.gatherer._configurations == {}
