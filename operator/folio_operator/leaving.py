@@ -53,11 +53,12 @@ class Leaver:
         waited = max(age_seconds(each, "deletionTimestamp", now) for each in left)
         if waited < PATIENCE_SECONDS:
             return Finding("Programmed", "False", "Deleting", f"waits until KubeRay has ended {names}")
+        if held_up := await self._let_go_of_redis(owner, left):
+            return held_up
         absence = await self.kuberay.absence()
         if absence is None:
             message = f"KubeRay lives and has not ended {names} for {waited:.0f} s: its log says why"
-            waiting = Finding("Programmed", "False", "Deleting", message)
-            return await self._let_go_of_redis(owner, left) or waiting
+            return Finding("Programmed", "False", "Deleting", message)
         if not self._may_release(owner):
             return Finding("Programmed", "False", "KubeRayAbsent", _advice(names, absence))
         for each in left:

@@ -246,8 +246,8 @@ async def test_events_that_may_not_be_written_are_warnings(settled: Shell, caplo
     assert "cannot create resource events" in caplog.text
 
 
-async def outlasted_in_an_ending_namespace(shell: Shell) -> None:
-    """The namespace goes; KubeRay lives, and cannot make the Job that cleans Redis."""
+async def outlasted_in_an_ending_namespace(shell: Shell, *, lives: bool = True) -> None:
+    """The namespace goes; KubeRay lives, with its Lease or without one, and can make no Job that cleans Redis."""
     kuberay_guards(shell)
     cluster = Key("bank", "desk-x")
     shell.cluster.edit(
@@ -258,11 +258,13 @@ async def outlasted_in_an_ending_namespace(shell: Shell) -> None:
     shell.cluster.end(kinds.RAY_CLUSTER, cluster)
     await shell.pass_over()
     shell.clock.seconds += 61
-    kuberay_lives(shell)
+    if lives:
+        kuberay_lives(shell)
 
 
-async def test_a_redis_that_an_ending_namespace_keeps_from_being_cleaned_is_told(settled: Shell):
-    await outlasted_in_an_ending_namespace(settled)
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_redis_that_an_ending_namespace_keeps_from_being_cleaned_is_told(settled: Shell, lives: bool):
+    await outlasted_in_an_ending_namespace(settled, lives=lives)
     await settled.pass_over()
 
     assert settled.condition("Stalled") == ("True", "RedisNotCleaned")
