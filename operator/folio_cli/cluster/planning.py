@@ -34,6 +34,10 @@ UNNAMED = "default"
 def plan_on(place: reading.Where, files: Sequence[Path], name: str | None) -> Plan:
     """Return the plan of these files, completed by what the namespace holds already."""
     loaded = inputs.loaded(files)
+    if not (loaded.portfolios or loaded.policies or loaded.models):
+        raise UsageProblem(
+            "the files hold nothing of Folio's", ["name a ModelPortfolio, RoutingPolicy or SpecialistModel"]
+        )
     held = reading.read(place, _written_namespace(loaded))
     return plan_against(held, loaded, name)
 

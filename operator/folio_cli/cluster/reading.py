@@ -29,6 +29,12 @@ from folio_operator.cluster import (
 )
 
 NAME_ONE = "set KUBECONFIG, or --kubeconfig"
+HINTS = {
+    0: "the cluster does not answer",
+    401: "the cluster does not know you: renew what the kubeconfig says of its user",
+    404: "the cluster does not know Folio: install its chart",
+}
+"""What to do, by the status of the API server's answer."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +96,7 @@ async def _connected(place: Where, default_namespace: str | None) -> Held:
     try:
         return await held(KubeCluster(api, (namespace,)), namespace)
     except ApiError as error:
-        hint = (
-            "the cluster does not answer"
-            if error.status == 0
-            else "kubectl auth can-i --list says what you may"
-        )
+        hint = HINTS.get(error.status, "kubectl auth can-i --list says what you may")
         raise Problem(f"namespace {namespace} cannot be read", [str(error), hint]) from error
     finally:
         await api.close()

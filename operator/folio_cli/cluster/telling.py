@@ -12,6 +12,11 @@ from folio_cli.exits import Problem, UsageProblem
 from folio_operator.cluster import Body, key_of
 from folio_operator.reports import PORTFOLIO_MEMBERS
 
+ELSEWHERE = (
+    "apply one: kubectl apply -f modelportfolio.yaml",
+    "or name its namespace: kubectl get modelportfolios -A lists them",
+)
+
 
 def chosen(held: Held, name: str | None) -> Body:
     """Return the portfolio that is meant."""
@@ -23,10 +28,10 @@ def chosen(held: Held, name: str | None) -> Body:
         )
     found = held.portfolio(name or (names[0] if names else ""))
     if found is None:
-        there = (
-            f"there is: {', '.join(names)}" if names else "apply one: kubectl apply -f modelportfolio.yaml"
+        raise Problem(
+            f"namespace {held.namespace} has no ModelPortfolio {name or ''}".rstrip(),
+            [f"there is: {', '.join(names)}"] if names else list(ELSEWHERE),
         )
-        raise Problem(f"namespace {held.namespace} has no ModelPortfolio {name or ''}".rstrip(), [there])
     return found
 
 
@@ -51,7 +56,7 @@ def lines(portfolio: Body) -> Iterator[str]:
         yield f"canary: {status['candidate'].get('message', '')}"
     if "plan" in status:
         plan = status["plan"]
-        yield f"waits for approval of plan {plan['id']}: {plan.get('message', '')}"
+        yield f'waits for approval of plan "{plan["id"]}": {plan.get("message", "")}'
 
 
 def conditions(portfolio: Body) -> Iterator[str]:

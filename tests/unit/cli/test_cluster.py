@@ -18,6 +18,7 @@ from folio_cli.exits import Problem, UsageProblem
 from folio_cli.main import run
 from folio_operator import cluster as kinds
 from folio_operator.children import ROTATE, Installation
+from folio_operator.cluster import ApiError
 from folio_operator.plan import FIRST, Change, Effect, Plan
 
 NEXT = Installation(serving_image="folio/serving:0.2.0")
@@ -166,7 +167,7 @@ async def test_status_names_the_plan_that_waits(settled: Shell):
     settled.write({PORTFOLIO: {"ray.image": "registry/folio:2"}})
     await settled.pass_over()
     desk = telling.chosen(await held(settled), "desk")
-    assert any(line.startswith("waits for approval of plan ") for line in telling.lines(desk))
+    assert any(line.startswith('waits for approval of plan "') for line in telling.lines(desk))
 
 
 async def test_a_plan_names_the_canary_and_compares_with_what_serves_and_not_with_what_is_tried(
@@ -275,3 +276,38 @@ def test_a_kubeconfig_that_is_not_there_is_named_and_nothing_else_is_said(
         f"  there is no file {told}",
         "  set KUBECONFIG, or --kubeconfig",
     ]
+
+
+def test_files_with_nothing_to_plan_are_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    kubeconfig, files = tmp_path / "config", tmp_path / "pod.yaml"
+    kubeconfig.write_text(json.dumps(USERLESS))
+    files.write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\n")
+
+    assert run(["plan", "-f", str(files), "--kubeconfig", str(kubeconfig)]) == 64
+    assert "the files hold nothing of Folio's" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "fix"),
+    [
+        (0, "does not answer"),
+        (401, "renew what the kubeconfig says of its user"),
+        (403, "kubectl auth can-i --list"),
+        (404, "install its chart"),
+    ],
+)
+def test_what_keeps_a_namespace_from_being_read_comes_with_its_fix(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    status: int,
+    fix: str,
+):
+    async def refused(*_: object) -> None:
+        raise ApiError(status, "no")
+
+    user = {"users": [{"name": "gone", "user": {}}]}
+    (tmp_path / "config").write_text(json.dumps({**USERLESS, **user}))
+    monkeypatch.setattr(reading, "held", refused)
+    assert run(["status", "--kubeconfig", str(tmp_path / "config"), "-n", "bank"]) == 1
+    assert fix in capsys.readouterr().err
