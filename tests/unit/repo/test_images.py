@@ -42,6 +42,20 @@ def test_an_image_runs_as_somebody_without_rights_and_cannot_install(file):
 
 
 @both
+def test_an_image_says_what_it_is_and_of_which_release(file):
+    text = final_stage(file)
+    release = yaml.safe_load((ROOT / "helm/folio/Chart.yaml").read_text())["appVersion"]
+    label = "org.opencontainers.image"
+    assert f"\nARG VERSION={release}\n" in text
+    assert f'{label}.title="folio-{file.parent.name}"' in text
+    assert f'{label}.version="${{VERSION}}"' in text
+    assert f'{label}.revision="${{REVISION}}"' in text
+    assert f'{label}.licenses="Apache-2.0"' in text
+    given = (ROOT / "scripts/images.sh").read_text()
+    assert '--build-arg "VERSION=$VERSION" --build-arg "REVISION=$REVISION"' in given
+
+
+@both
 def test_what_an_image_copies_is_there_and_is_not_ignored(file):
     allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     text = file.read_text().replace("\\\n", " ")
