@@ -10,7 +10,7 @@ from tests.unit.operator.shell import DESK, Shell
 
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
-from folio_operator.handlers import Wiring
+from folio_operator.handlers import Wiring, build, settings
 from folio_operator.work import Item
 
 DEFAULT = Key("bank", "default")
@@ -60,3 +60,28 @@ def test_a_policy_that_goes_and_comes_back_is_told_both_times(shell: Shell, aske
     event(shell, asked, None)
     assert event(shell, asked, "DELETED") == OF_USERS
     assert event(shell, asked, "ADDED") == OF_USERS
+
+
+@pytest.mark.parametrize("namespaced", [True, False])
+def test_confined_to_namespaces_kopf_scans_nothing_of_the_cluster(namespaced: bool):
+    """Namespaces and definitions are of the cluster, and no Role can list them."""
+    assert settings(namespaced=namespaced).scanning.disabled is namespaced
+
+
+def test_of_what_others_make_only_what_carries_our_label_is_watched():
+    selectors = settings(namespaced=False).watching.label_selectors
+    labelled = {each.any_name for each in selectors}
+    people = {kind.plural for kind in kinds.INPUTS}
+    assert labelled == {kind.plural for kind in kinds.WATCHED} - people
+    assert set(selectors.values()) == {"app.kubernetes.io/managed-by=folio"}
+    assert not settings(namespaced=False).posting.enabled
+
+
+def test_kopf_is_given_indices_and_events_alone(shell: Shell):
+    """Anything else has kopf write finalizers and annotations, and a Secret's watch shows every Secret."""
+    registry = build(shell.wiring)
+    assert not [*registry._changing.get_all_handlers(), *registry._spawning.get_all_handlers()]
+    watched = {each.selector.plural for each in registry._watching.get_all_handlers()}
+    assert watched == {kind.plural for kind in kinds.WATCHED}
+    assert watched == {each.selector.plural for each in registry._indexing.get_all_handlers()}
+    assert not watched & {"secrets", "configmaps"}
