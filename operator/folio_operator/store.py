@@ -30,6 +30,7 @@ from folio_operator.cluster import (
 )
 from folio_operator.naming import Naming
 from folio_operator.obstacles import slim
+from folio_operator.sharing import Shared
 
 MOST_TOMBSTONES = 10_000
 
@@ -41,6 +42,7 @@ class Store:
     _objects: dict[Kind, dict[Key, Body]] = field(default_factory=lambda: defaultdict(dict))
     _owned: dict[Key, set[tuple[Kind, Key]]] = field(default_factory=lambda: defaultdict(set))
     _naming: Naming = field(default_factory=Naming)
+    _shared: Shared = field(default_factory=Shared)
     _gone: dict[str, None] = field(default_factory=dict)
     """The uids that were deleted: a late answer to a write must not bring them back."""
 
@@ -49,7 +51,7 @@ class Store:
         kind, key = kind_of(body), key_of(body)
         if not self.lacks(kind, Trace(key, uid_of(body), version_of(body))):
             return False
-        body = _lean(kind, body)
+        body = self._shared.of(_lean(kind, body))
         if kind is REVISION:
             body = _sharing(body, self.children(_portfolio_key(body), (REVISION,)))
         self._objects[kind][key] = body
