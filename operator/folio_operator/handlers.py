@@ -32,6 +32,8 @@ from folio_operator.work import Item, concerned
 
 INACTIVITY_SECONDS = 70.0
 """A watch that is silent for longer is opened again."""
+IDLE_SECONDS = 1.0
+"""kopf keeps a task for each object that was heard of within this time: at a start, for all."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def settings(*, namespaced: bool) -> kopf.OperatorSettings:
     chosen.posting.enabled = False
     chosen.persistence.diffbase_storage = _NothingKept()
     chosen.watching.inactivity_timeout = INACTIVITY_SECONDS
+    chosen.queueing.idle_timeout = IDLE_SECONDS
     for kind in (*CHILDREN, *OF_KUBERAY):
         chosen.watching.label_selectors[kind.api_version, kind.plural] = f"{MANAGED_BY}=folio"
     return chosen

@@ -39,11 +39,11 @@ class Shared:
         return value, (type(value), value)
 
     def _dict(self, value: dict[str, Any]) -> tuple[Any, object]:
-        part = self._part
-        made, told = {}, []
+        made: dict[str, Any] = {}
+        told: list[object] = []
         for name, each in value.items():
             key = self._known.setdefault(name, name)
-            made[key], of = part(each)
+            made[key], of = self._part(each)
             told += (key, of)
         return self._whole(made, (dict, *told))
 
