@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic_core import PydanticCustomError
+
+from folio_api.urls import HTTP_URL
 from folio_cli.exits import Problem, UsageProblem
 from folio_cli.local.applied import Applied, load_applied
 from folio_cli.local.processes import is_supervised
@@ -50,3 +53,14 @@ def running(name: str | None, override: Path | None) -> Found:
     if applied is None:
         raise Problem(f"{state.applied} cannot be read", ["run folio down, then folio up"])
     return Found(state, held, applied)
+
+
+def gateway(url: str | None, name: str | None, folder: Path | None) -> str:
+    """Return where the gateway that is meant answers, without /v1: the one of --url, or of what runs here."""
+    if url is None:
+        return running(name, folder).running.url
+    try:
+        HTTP_URL.read(url)
+    except PydanticCustomError as error:
+        raise UsageProblem(f"--url: {error.message()}", ["write it up to and with /v1"]) from error
+    return url.rstrip("/").removesuffix("/v1")

@@ -108,7 +108,7 @@ def chat(
       folio chat --model folio/facts
       cat questions.txt | folio chat --output json
     """
-    base = url.rstrip("/").removesuffix("/v1") if url else running.running(portfolio, state_dir).running.url
+    base = running.gateway(url, portfolio, state_dir)
     talk = Conversation(GatewayApi(base, api_key=api_key), model, options.headers(header), [])
     if question is not None:
         try:

@@ -44,16 +44,12 @@ def route(
     if file:
         found = _offline(file, portfolio, body, given)
     else:
-        base = _base(url, portfolio, state_dir)
+        base = running.gateway(url, portfolio, state_dir)
         found = _online(GatewayApi(base, api_key=api_key), body, given)
     if output is show.Output.JSON:
         show.print_json(found)
     else:
         show.print_lines(_sentences(found))
-
-
-def _base(url: str | None, name: str | None, folder: Path | None) -> str:
-    return url.rstrip("/").removesuffix("/v1") if url else running.running(name, folder).running.url
 
 
 def _online(api: GatewayApi, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:

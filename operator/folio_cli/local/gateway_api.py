@@ -96,8 +96,6 @@ def _named_errors() -> Iterator[None]:
         yield
     except httpx.ConnectError as error:
         raise GatewayError("nothing answers there: is `folio up` running?") from error
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        raise GatewayError(f"that is no URL such as http://127.0.0.1:8000/v1: {error}") from error
     except UnicodeEncodeError as error:
         raise GatewayError("the key has a character that no header may hold") from error
     except httpx.HTTPError as error:

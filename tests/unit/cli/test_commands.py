@@ -202,8 +202,9 @@ def test_a_gpu_that_this_machine_lacks_is_said_before_anything_starts(
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        (["--url", "http://[::1/v1"], 1, "that is no URL such as http://127.0.0.1:8000/v1"),
-        (["--url", "gateway"], 1, "that is no URL such as http://127.0.0.1:8000/v1"),
+        (["--url", "http://[::1/v1"], 64, '--url: "http://[::1/v1" is not a URL such as'),
+        (["--url", "gateway"], 64, '--url: "gateway" is not a URL such as'),
+        (["--url", ""], 64, '--url: "" is not a URL such as'),
         (["--url", "http://127.0.0.1:1/v1", "--api-key", "é"], 1, "the key has a character"),
         (["--url", "http://127.0.0.1:1/v1", "-H", "x=é"], 64, "has a character that no header may hold"),
     ],
