@@ -16,7 +16,17 @@ from folio_operator.drift import digest
 from folio_operator.gather import Gathered, ever_served, groups_of
 from folio_operator.groups import without_counts, worker_groups
 from folio_operator.manifests import ray_cluster
-from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, gpus_of, plan, renewal
+from folio_operator.plan import (
+    PLANNED,
+    SECOND_CLUSTER,
+    Change,
+    Effect,
+    Plan,
+    gpus_of,
+    in_its_place,
+    plan,
+    renewal,
+)
 from folio_operator.rendered import rendered
 from folio_operator.revisions import is_of, newest, restored
 from folio_operator.serve_config import GATEWAY
@@ -112,10 +122,11 @@ def planned(portfolio: Portfolio, last: Portfolio, service: Body) -> Plan:
         for name in sorted(removed_once & set(wanted))
         if wanted[name] != written.get(name)
     ]
-    if not changes:
-        return found
-    gpus = gpus_of(desired(portfolio, PLANNED).ray_service["spec"]["rayClusterConfig"])
-    return replace(found, changes=(*found.changes, *changes), extra_gpus=gpus)
+    if changes:
+        gpus = gpus_of(desired(portfolio, PLANNED).ray_service["spec"]["rayClusterConfig"])
+        found = replace(found, changes=(*found.changes, *changes), extra_gpus=gpus)
+    is_beside = portfolio.resource.spec.rollout.new_cluster.strategy == "BlueGreen"
+    return found if is_beside else in_its_place(found)
 
 
 def group_digests(portfolio: Portfolio, service: Body | None) -> dict[str, str]:

@@ -129,9 +129,8 @@ def _waits_for_people(decision: Decision) -> Finding | None:
         return Finding("Stalled", "True", "CanaryRejected", _rejection(decision.condemned))
     if decision.waiting is not None:
         plan = decision.waiting
-        message = (
-            f"the edit needs a second cluster with {plan.extra_gpus} GPUs: write {plan.approval} to go on"
-        )
+        gpus = f", with {plan.extra_gpus} GPUs more" if plan.extra_gpus else ""
+        message = f"the edit needs another Ray cluster{gpus}: write {plan.approval} to go on"
         return Finding("Stalled", "True", "ApprovalRequired", message)
     return None
 

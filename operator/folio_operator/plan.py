@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -27,6 +27,7 @@ HEAVY_OPTIONS = (
 )
 """Options of a deployment that Serve cannot change under a running replica."""
 SECOND_CLUSTER = "needs a new cluster beside the running one"
+CLUSTER_IN_PLACE = "needs a new cluster, and nothing answers from the end of the running one until it is up"
 
 
 class Effect(IntEnum):
@@ -120,6 +121,15 @@ def renewal(held: Rendered, wanted: Manifest) -> Plan | None:
     if before != after:
         changes.insert(0, _new_cluster("cluster", f"{before} -> {after}"))
     return Plan(cluster_digest(wanted), tuple(changes), gpus_of(wanted))
+
+
+def in_its_place(found: Plan) -> Plan:
+    """Return the plan of a cluster that comes once the running one has gone: it takes no GPU besides."""
+    if found.effect is not Effect.NEW_CLUSTER:
+        return found
+    told = (each.message.replace(SECOND_CLUSTER, CLUSTER_IN_PLACE) for each in found.changes)
+    changes = tuple(replace(each, message=text) for each, text in zip(found.changes, told, strict=True))
+    return replace(found, changes=changes, extra_gpus=0)
 
 
 def cluster_digest(cluster: Manifest) -> str:

@@ -131,7 +131,11 @@ async def test_a_new_cluster_by_recreate_comes_once_the_old_one_has_gone(settled
     settled.write({PORTFOLIO: edit})
     await settled.pass_over()
     assert settled.condition("Stalled") == ("True", "ApprovalRequired")
-    plan = settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]["id"]
+    told = settled.cluster.one(kinds.PORTFOLIO, "desk")["status"]["plan"]
+    plan = told["id"]
+    assert told["extraGPUs"] == 0
+    assert "nothing answers from the end of the running one until it is up" in told["message"]
+    assert "beside" not in told["message"]
 
     settled.write(
         {PORTFOLIO: {**edit, "rollout": {"newCluster": {**recreate["newCluster"], "approvedPlan": plan}}}}
