@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +259,17 @@ def test_the_plugin_always_means_a_cluster(monkeypatch: pytest.MonkeyPatch):
     assert reading.where(None, "bank", None) == reading.Where(namespace="bank")
     monkeypatch.setattr("sys.argv", ["/usr/local/bin/kubectl-folio"])
     assert reading.where(None, None, None) == reading.Where()
+
+
+def test_the_package_installs_the_plugin_as_an_executable(tmp_path: Path):
+    """By which kubectl finds it, and by whose name it knows that a cluster is meant."""
+    plugin = Path(sys.executable).with_name("kubectl-folio")
+    environment = {**os.environ, "KUBECONFIG": str(tmp_path / "config")}
+    done = subprocess.run(
+        [plugin, "status"], capture_output=True, text=True, check=False, timeout=60, env=environment
+    )
+
+    assert (done.returncode, done.stderr.splitlines()[0]) == (64, "folio: no cluster is named")
 
 
 @pytest.mark.parametrize("named", ["option", "variable", "neither"])
