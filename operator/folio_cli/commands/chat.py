@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from folio_cli import options, running, show
-from folio_cli.exits import Problem
+from folio_cli.exits import FAILED, Problem
 from folio_cli.local.gateway_api import GatewayApi, GatewayError
 
 EVENT = "data: "
@@ -100,7 +100,8 @@ def chat(
 ) -> None:
     """Talk to a portfolio; below every answer stand its rung, confidence, time and cost.
 
-    Without a question it reads one a line, from a terminal or a pipe, and keeps the history.
+    Without a question it reads one a line, from a terminal or a pipe, and keeps the history; from a pipe it
+    ends with 1 if one of them was not answered.
 
     \b
     Examples:
@@ -116,16 +117,21 @@ def chat(
         except GatewayError as error:
             raise Problem(f"{base} does not answer", [str(error)]) from error
         return
-    _converse(talk, output)
+    failed = _converse(talk, output)
+    if failed and not sys.stdin.isatty():  # a script has only the status to go by
+        raise typer.Exit(FAILED)
 
 
-def _converse(talk: Conversation, output: show.Output) -> None:
-    """Answer one line after the other; an error ends the question, not the conversation."""
+def _converse(talk: Conversation, output: show.Output) -> int:
+    """Answer one line after the other; return how many errors ended a question, and not the conversation."""
+    failed = 0
     for line in _lines():
         try:
             _answer(talk, line, output)
         except GatewayError as error:
+            failed += 1
             sys.stderr.write(f"folio: {error}\n")
+    return failed
 
 
 def _lines() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 from tests.unit.operator.desk import FILE, GENERAL, POLICY, PORTFOLIO, desk, edited
 
 from folio_cli.local.applied import Applied, save
+from folio_cli.local.gateway_api import GatewayApi, GatewayError
 from folio_cli.local.state import Ports, Running, StateDir
 from folio_cli.main import COMMANDS, run
 
@@ -215,3 +217,20 @@ def test_what_no_request_can_be_made_of_is_told(
 ):
     assert run([command, "hi", *arguments]) == status
     assert told in capsys.readouterr().err
+
+
+def test_questions_of_a_pipe_that_nobody_answered_are_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def refused(*_: object) -> None:
+        raise GatewayError("nothing answers there")
+
+    monkeypatch.setattr(GatewayApi, "stream", refused)
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\ntwo\n"))
+    assert run(["chat", "--url", "http://127.0.0.1:1/v1"]) == 1
+    assert capsys.readouterr().err.count("nothing answers there") == 2
+
+
+def test_a_pipe_without_a_question_is_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run(["chat", "--url", "http://127.0.0.1:1/v1"]) == 0
