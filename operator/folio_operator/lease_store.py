@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,17 +13,21 @@ from kubernetes import client, config
 from folio_api.meta import Key
 from folio_operator.lease import ConflictError, Record
 
+logger = logging.getLogger(__name__)
 REQUEST_SECONDS = (2.0, 2.0)
 """To connect, to be answered; well below the time after which a leader gives up."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class KubeLeaseStore:
-    """Reads and writes one Lease."""
+    """Reads and writes one Lease, which goes with the Deployment of the same name where there is one."""
 
     api: client.CoordinationV1Api
     key: Key
     duration_seconds: int
+    deployments: client.AppsV1Api
+    _owners: list[dict[str, str]] | None = field(default=None, init=False)
+    """Not asked for yet: None."""
 
     def read(self) -> Record | None:
         try:
@@ -39,6 +44,8 @@ class KubeLeaseStore:
 
     def write(self, record: Record) -> Record:
         try:
+            if self._owners is None:
+                self._owners = self._deployment()
             return _record(self._write(record))
         except client.ApiException as error:
             if error.status == 409:
@@ -57,9 +64,29 @@ class KubeLeaseStore:
             self.key.name, self.key.namespace, lease, _request_timeout=REQUEST_SECONDS
         )
 
+    def _deployment(self) -> list[dict[str, str]]:
+        """Return the Lease's owner; none for an operator that no Deployment runs, or that may not look."""
+        try:
+            found = self.deployments.read_namespaced_deployment(
+                self.key.name, self.key.namespace, _request_timeout=REQUEST_SECONDS
+            )
+        except client.ApiException as error:
+            if error.status == 403:
+                logger.warning("the Lease will outlive the release: %s", error.reason)
+            if error.status in (403, 404):
+                return []
+            raise
+        return [
+            {"apiVersion": "apps/v1", "kind": "Deployment", "name": self.key.name, "uid": found.metadata.uid}
+        ]
+
     def _lease(self, record: Record) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        metadata = {"name": self.key.name, "namespace": self.key.namespace}
+        metadata = {
+            "name": self.key.name,
+            "namespace": self.key.namespace,
+            "ownerReferences": self._owners or [],
+        }
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -81,7 +108,8 @@ def connect(key: Key, duration_seconds: float) -> KubeLeaseStore:
     except config.ConfigException:
         config.load_kube_config(client_configuration=own)
     own.retries = False
-    return KubeLeaseStore(client.CoordinationV1Api(client.ApiClient(own)), key, int(duration_seconds))
+    api = client.ApiClient(own)
+    return KubeLeaseStore(client.CoordinationV1Api(api), key, int(duration_seconds), client.AppsV1Api(api))
 
 
 def _record(lease: Any) -> Record:

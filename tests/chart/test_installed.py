@@ -37,6 +37,8 @@ SETTLED_SECONDS = 5
 OLDER_COLUMN = "Older"
 OWNED = ("-l", "folio.dev/portfolio=desk")
 OPERATOR = ("-l", "app.kubernetes.io/name=folio,app.kubernetes.io/component=operator")
+RELEASE = "--set=uninstall.portfolios=Release"
+FINALIZER = "folio.dev/ray-service"
 
 
 def kubectl(*arguments: str, given: str | None = None) -> str:
@@ -67,16 +69,42 @@ class Release:
         The definitions may be there, and not Helm's: Helm 4 then asks to be told that it wins.
         """
         theirs = ("--take-ownership", *(() if self.helm.version.startswith("v3") else ("--force-conflicts",)))
-        self._helm(
+        self.helm_in_its_namespace(
             *("upgrade", "--install", "folio", str(chart), *theirs),
             *("--wait", "--timeout", f"{INSTALL_SECONDS}s", *self.options, *options),
         )
 
     def test(self) -> str:
-        return self._helm("test", "folio", "--logs", "--timeout", "120s")
+        return self.helm_in_its_namespace("test", "folio", "--logs", "--timeout", "120s")
 
     def uninstall(self) -> None:
-        self._helm("uninstall", "folio", "--wait")
+        self.helm_in_its_namespace("uninstall", "folio", "--wait")
+
+    def refusal(self) -> str:
+        """Return why Helm may not uninstall, as the hook says it; newer versions of Helm say it too."""
+        command = [self.helm.program, "uninstall", "folio", "--namespace", self.namespace]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        said = self.kubectl("logs", "job/folio-uninstall").strip()
+        if not self.helm.version.startswith("v3"):
+            assert said in done.stderr
+        return said
+
+    def clear(self) -> None:
+        """Leave nothing of a release that a test did not take down, and nothing that waits for it.
+
+        What it leaves of the whole cluster would be in the way of every other release.
+        """
+        self.look("delete", "modelportfolios", "--all", "--timeout=60s")
+        command = (self.helm.program, "uninstall", "folio", "--namespace", self.namespace)
+        options = ("--no-hooks", "--wait", "--ignore-not-found")
+        subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        for name in self.look("get", "modelportfolios", "-o", "name").split():
+            self.look("patch", name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+
+    def finalizers(self) -> list[str]:
+        [found] = self.get("modelportfolios")
+        return list(found["metadata"].get("finalizers", ()))
 
     def get(self, plural: str, *options: str) -> list[Object]:
         return list(json.loads(self.kubectl("get", plural, "-o", "json", *options))["items"])
@@ -112,7 +140,7 @@ class Release:
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         return kubectl("-n", self.namespace, *arguments, given=given)
 
-    def _helm(self, *arguments: str) -> str:
+    def helm_in_its_namespace(self, *arguments: str) -> str:
         command = [self.helm.program, *arguments, "--namespace", self.namespace]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{done.stderr}{done.stdout}{self.trouble()}"
@@ -185,17 +213,20 @@ def release(
         confined = f"--set=watchNamespaces={{{namespace}}},kuberay.leaseRole=true"
         options = [f"--set=replicas=2,servingImage.engine=none,imageRegistry={REGISTRY}"]
         installed = Release(helm, namespace, (*options, *([confined] if request.param == "confined" else ())))
-        began = time.monotonic()
-        installed.upgrade(chart=older)
-        print(f"\nhelm install --wait ({request.param}): {time.monotonic() - began:.1f} s")
-        yield installed
-        installed.kubectl("delete", "modelportfolios", "--all", "--timeout=90s")
-        installed.uninstall()
-        # Helm does not wait for pods that end.
-        of_release = "all,roles,rolebindings,serviceaccounts,networkpolicies,poddisruptionbudgets"
-        wait_for("all is gone", lambda: "folio" not in installed.kubectl("get", of_release, "-o", "name"))
-        assert "folio" not in kubectl("get", "clusterroles,clusterrolebindings", "-o", "name")
-        assert "modelportfolios.folio.dev" in kubectl("get", "crds", "-o", "name")
+        try:
+            began = time.monotonic()
+            installed.upgrade(chart=older)
+            print(f"\nhelm install --wait ({request.param}): {time.monotonic() - began:.1f} s")
+            yield installed
+            installed.kubectl("delete", "modelportfolios", "--all", "--timeout=90s")
+            installed.uninstall()
+            # Helm does not wait for pods that end, and the Lease goes after the Deployment.
+            of_release = "all,roles,rolebindings,serviceaccounts,networkpolicies,poddisruptionbudgets,leases"
+            wait_for("all is gone", lambda: "folio" not in installed.kubectl("get", of_release, "-o", "name"))
+            assert "folio" not in kubectl("get", "clusterroles,clusterrolebindings", "-o", "name")
+            assert "modelportfolios.folio.dev" in kubectl("get", "crds", "-o", "name")
+        finally:
+            installed.clear()
 
 
 @pytest.fixture(scope="module")
@@ -258,15 +289,40 @@ def test_an_upgrade_rolls_the_operator_and_no_portfolio(portfolio: Release):
     assert portfolio.rayservices() == before != {}
 
 
-def test_what_is_served_outlives_the_operator_and_is_taken_over_by_the_next(portfolio: Release):
+def test_an_uninstall_is_refused_while_a_portfolio_is_left(portfolio: Release):
+    operators = {each["metadata"]["uid"] for each in portfolio.get("pods", *OPERATOR)}
+    before = portfolio.rayservices()
+    began = time.monotonic()
+    said = portfolio.refusal()
+    print(f"\nrefused after {time.monotonic() - began:.1f} s: {said}")
+    assert f"{portfolio.namespace}/desk." in said
+    assert f"kubectl delete modelportfolios --all --namespace {portfolio.namespace};" in said
+    assert f"helm uninstall folio --namespace {portfolio.namespace}." in said
+    assert {each["metadata"]["uid"] for each in portfolio.get("pods", *OPERATOR)} == operators
+    assert portfolio.rayservices() == before
+
+    back = re.search(rf"helm (rollback folio \d+) --namespace {portfolio.namespace}\.", said)
+    assert back is not None
+    portfolio.helm_in_its_namespace(*back[1].split(), "--wait")
+    assert "the operator leads" in portfolio.test()
+    assert portfolio.rayservices() == before
+
+
+def test_released_what_is_served_outlives_the_operator_and_is_taken_over_by_the_next(portfolio: Release):
     before = portfolio.rayservices()
     assert _denials(portfolio) == []
+    portfolio.upgrade(RELEASE)
+    assert FINALIZER in portfolio.finalizers()
+    began = time.monotonic()
     portfolio.uninstall()
+    print(f"\nhelm uninstall --wait, released: {time.monotonic() - began:.1f} s")
+    assert portfolio.finalizers() == []
     assert portfolio.ask("/v1/embeddings", {"model": "minilm", "input": "a lost card"})["data"]
-    portfolio.upgrade()
+    portfolio.upgrade(RELEASE)
     assert "the operator leads" in portfolio.test()
     time.sleep(SETTLED_SECONDS)
     assert portfolio.condition("Ready")["status"] == "True"
+    assert FINALIZER in portfolio.finalizers()
     assert portfolio.rayservices() == before != {}
 
 
@@ -274,6 +330,18 @@ def test_nothing_was_forbidden_and_one_replica_leads(portfolio: Release):
     assert _denials(portfolio) == []
     leaders = [each for each in portfolio.get("leases") if each["metadata"]["name"] == "folio-operator"]
     assert [each["spec"]["holderIdentity"].startswith("folio-operator-") for each in leaders] == [True]
+
+
+def test_released_a_portfolio_is_deleted_without_an_operator_and_nothing_hangs(portfolio: Release):
+    portfolio.uninstall()
+    began = time.monotonic()
+    portfolio.kubectl("delete", "modelportfolios", "desk", "--timeout=30s")
+    children = "rayservices,rayclusters,pods,secrets,networkpolicies,controllerrevisions"
+    wait_for(
+        "nothing of it is left", lambda: not portfolio.kubectl("get", children, *OWNED, "-o", "name"), 120
+    )
+    print(f"\ndeleted without an operator, nothing left: {time.monotonic() - began:.1f} s")
+    portfolio.upgrade()
 
 
 def _columns() -> str:

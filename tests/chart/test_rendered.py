@@ -16,7 +16,7 @@ OPERATOR = "folio-operator"
 
 def pods(objects: list[Object]) -> list[Object]:
     """Every pod spec among them, with its name."""
-    found = [each["spec"]["template"]["spec"] for each in objects if each["kind"] == "Deployment"]
+    found = [each["spec"]["template"]["spec"] for each in objects if each["kind"] in {"Deployment", "Job"}]
     return found + [each["spec"] for each in objects if each["kind"] == "Pod"]
 
 
@@ -45,7 +45,7 @@ def test_every_example_of_values_renders(helm: Helm, values):
 @pytest.mark.parametrize("options", ["", EVERYTHING, "watchNamespaces={bank,shop}"])
 def test_every_pod_is_restricted_and_writes_no_root(helm: Helm, options: str):
     found = pods(helm.objects("--set", options))
-    assert len(found) == 2
+    assert len(found) == 3
     for spec in found:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -198,6 +198,55 @@ def test_the_network_policy_opens_health_and_what_the_operator_asks(helm: Helm):
     assert "NetworkPolicy" not in off
 
 
+@pytest.mark.parametrize(("options", "told"), [("", "Refuse"), ("uninstall.portfolios=Release", "Release")])
+def test_an_uninstall_asks_the_operators_image_before_anything_is_deleted(
+    helm: Helm, options: str, told: str
+):
+    job = helm.one("Job", "folio-uninstall", "--set", options)
+    notes = job["metadata"]["annotations"]
+    assert notes["helm.sh/hook"] == "pre-delete"
+    assert "hook-failed" not in notes["helm.sh/hook-delete-policy"], "its log says why"
+    assert notes["helm.sh/hook-output-log-policy"] == "hook-failed"
+    assert job["spec"]["backoffLimit"] == 0
+    pod, operator = job["spec"]["template"], helm.one("Deployment", OPERATOR)
+    (container,) = pod["spec"]["containers"]
+    assert container["image"] == operator["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert pod["spec"]["serviceAccountName"] == operator["spec"]["template"]["spec"]["serviceAccountName"]
+    environment_of_job = environment(job)
+    assert environment_of_job["FOLIO_UNINSTALL_PORTFOLIOS"] == told
+    shared = environment_of_job.keys() & environment(operator).keys()
+    assert {"FOLIO_LEASE_NAME", "FOLIO_WATCH_NAMESPACE"} <= shared
+    assert {name: environment_of_job[name] for name in shared} == {
+        name: environment(operator)[name] for name in shared
+    }
+
+
+def test_nothing_takes_the_hook_before_an_uninstall_for_an_operator_but_the_network_policy(helm: Helm):
+    objects = helm.objects("--set", "replicas=2")
+    labels = helm.one("Job", "folio-uninstall")["spec"]["template"]["metadata"]["labels"]
+    selectors = {
+        "Deployment": lambda spec: spec["selector"]["matchLabels"],
+        "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
+        "Service": lambda spec: spec["selector"],
+    }
+    for kind, selector in selectors.items():
+        (found,) = [selector(each["spec"]) for each in objects if each["kind"] == kind]
+        assert not found.items() <= labels.items(), kind
+    selector = helm.one("NetworkPolicy", OPERATOR)["spec"]["podSelector"]
+    assert selector["matchLabels"].items() <= labels.items()
+    (component,) = selector["matchExpressions"]
+    assert labels[component["key"]] in component["values"]
+
+
+def test_the_lease_and_its_owner_are_met_by_name(helm: Helm):
+    rules = helm.one("Role", "folio-operator-lease")["rules"]
+    assert [(each["resources"], each.get("resourceNames"), each["verbs"]) for each in rules] == [
+        (["leases"], None, ["create"]),
+        (["leases"], [OPERATOR], ["get", "update"]),
+        (["deployments"], [OPERATOR], ["get"]),
+    ]
+
+
 def test_two_replicas_have_a_disruption_budget_and_one_has_none(helm: Helm):
     assert "PodDisruptionBudget" not in kinds(helm.objects())
     assert kinds(helm.objects("--set", "replicas=2"))["PodDisruptionBudget"] == [OPERATOR]
@@ -249,6 +298,7 @@ def test_two_releases_share_no_name(helm: Helm):
         ("operator.healthPort=80", "healthPort"),
         ("operator.gatewayUrl=gateway", "gatewayUrl"),
         ("crds.enabled=maybe", "enabled"),
+        ("uninstall.portfolios=Delete", "portfolios"),
         ("networkPolicy.apiServerCidrs={everywhere}", "apiServerCidrs"),
         ("podMonitor.interval=often", "interval"),
         ("nodeSelector.zone=1", "nodeSelector"),

@@ -26,6 +26,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{/* The hook's pods: no Service, no disruption budget and no Deployment may take them for an operator. */}}
+{{- define "folio.uninstallLabels" -}}
+{{- include "folio.labels" . | replace "component: operator" "component: uninstall" -}}
+{{- end -}}
+
 {{- define "folio.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{ .Values.serviceAccount.name | default (include "folio.operator" .) }}

@@ -29,6 +29,8 @@ OPERATOR_PODS = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component=
 LIGHT_ENGINE = os.environ.get("FOLIO_E2E_ENGINE", "none")
 """Engine of the serving image of stories without vLLM; an image with vLLM serves them too."""
 SMALL = ("resources.requests.cpu=50m", "replicas=1")
+LETS_GO = "uninstall.portfolios=Release"
+"""A story that was interrupted may have left portfolios: their namespaces must go without the operator."""
 PROVIDERS = "policy.egress.allow[0].to[0].podSelector.matchExpressions[0]"
 STUBS = (f"{PROVIDERS}.key=story", f"{PROVIDERS}.operator=Exists")
 """Providers of the stories are pods of their namespaces, which is for the installation to allow."""
@@ -71,6 +73,7 @@ class Release:
             f"imageRegistry={REGISTRY}",
             f"servingImage.engine={LIGHT_ENGINE}",
             *SMALL,
+            LETS_GO,
             *STUBS,
             *self._crds(),
         )
@@ -83,7 +86,7 @@ class Release:
             pytest.fail(f"{refused}\n{self.trouble()}", pytrace=False)
 
     def uninstall(self) -> None:
-        where = ("--namespace", NAMESPACE, "--wait", "--timeout", "60s", "--ignore-not-found")
+        where = ("--namespace", NAMESPACE, "--wait", "--timeout", "90s", "--ignore-not-found")
         run("helm", "uninstall", NAME, *where)
         if self._made_namespace and NAMESPACE in self._namespaces():
             client.CoreV1Api(self.api).delete_namespace(NAMESPACE)

@@ -18,6 +18,9 @@ from folio_operator import cluster as kinds
 
 RAY_LOGS = "cd /tmp/ray/session_latest/logs/serve && tail -n 25 $(ls | grep -E '^(controller|replica).*log$')"
 GONE_SECONDS = 150
+LET_GO_SECONDS = 60
+RAY_PODS = "folio.dev/portfolio,ray.io/node-type in (head,worker)"
+"""Not those in which KubeRay cleans Redis."""
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -37,11 +40,16 @@ class Story:
         return cls(namespace, Client(namespace), release)
 
     def end(self) -> None:
-        """Delete the namespace, and wait until it is gone: the next story needs its memory."""
+        """Delete the namespace, and wait until it is gone: the next story needs its memory.
+
+        Its portfolios go first: what sees them off may need pods, which a namespace that ends takes no more.
+        """
         core = client.CoreV1Api(self.namespace.api)
-        core.delete_namespace(self.namespace.name)
-        # Ray's pods take all of their grace of 30 s; nobody is left whom they could still answer.
-        core.delete_collection_namespaced_pod(self.namespace.name, grace_period_seconds=1)
+        try:
+            let_go(self.namespace)
+        finally:
+            core.delete_namespace(self.namespace.name)
+            core.delete_collection_namespaced_pod(self.namespace.name, grace_period_seconds=1)
 
         def is_gone() -> bool:
             names = {each.metadata.name for each in core.list_namespace().items}
@@ -161,6 +169,22 @@ class Story:
             return run("kubectl", "-n", self.namespace.name, *command, seconds=20)
         except (CommandError, subprocess.TimeoutExpired) as error:
             return str(error)
+
+
+def let_go(namespace: Namespace) -> None:
+    """Delete the portfolios, and wait until the operator has seen them off."""
+    for each in namespace.list(kinds.PORTFOLIO):
+        namespace.delete(kinds.PORTFOLIO, each["metadata"]["name"])
+
+    def are_gone() -> bool:
+        # Ray's pods take all of their grace of 30 s; nobody is left whom they could still answer.
+        client.CoreV1Api(namespace.api).delete_collection_namespaced_pod(
+            namespace.name, label_selector=RAY_PODS, grace_period_seconds=1
+        )
+        time.sleep(0.5)
+        return not namespace.list(kinds.PORTFOLIO)
+
+    wait_for(f"the portfolios of {namespace.name} are gone", are_gone, LET_GO_SECONDS)
 
 
 def _label(pod: dict[str, Any], name: str) -> str | None:

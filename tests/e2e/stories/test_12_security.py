@@ -86,6 +86,7 @@ ITS_LEASE = frozenset(
     {
         Right("coordination.k8s.io", "leases", "create"),
         *(Right("coordination.k8s.io", "leases", verb, f"{NAME}-operator") for verb in ("get", "update")),
+        Right("apps", "deployments", "get", f"{NAME}-operator"),  # the Lease's owner, with which it goes
     }
 )
 KUBERAYS_LEASE = frozenset({Right("coordination.k8s.io", "leases", "get", LEASE_NAME)})

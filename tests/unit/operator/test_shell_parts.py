@@ -156,9 +156,51 @@ class FakeLeases:
         )
 
 
-def leases(error: Exception | None = None) -> tuple[KubeLeaseStore, FakeLeases]:
-    api = FakeLeases(error)
-    return KubeLeaseStore(api, Key("folio-system", "folio-operator"), 10), api  # type: ignore[arg-type]
+class FakeDeployments:
+    """The client's API of Deployments: one object, or an error."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked = 0
+
+    def read_namespaced_deployment(self, name: str, namespace: str, **_: Any) -> Any:
+        self.asked += 1
+        if self.error:
+            raise self.error
+        return SimpleNamespace(metadata=SimpleNamespace(uid=f"uid of {namespace}/{name}"))
+
+
+def leases(
+    error: Exception | None = None, owner: Exception | None = None
+) -> tuple[KubeLeaseStore, FakeLeases]:
+    api, key = FakeLeases(error), Key("folio-system", "folio-operator")
+    return KubeLeaseStore(api, key, 10, FakeDeployments(owner)), api  # type: ignore[arg-type]
+
+
+def test_a_lease_goes_with_the_deployment_of_its_name_which_is_asked_for_once():
+    store, api = leases()
+    for version in ("", "8"):
+        store.write(Record("a", 0, version))
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "folio-operator"}
+    owned = [{**owner, "uid": "uid of folio-system/folio-operator"}]
+    assert [each["metadata"]["ownerReferences"] for each in api.sent] == [owned, owned]
+    assert store.deployments.asked == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_lease_without_a_deployment_or_the_right_to_see_it_has_no_owner(status: int):
+    store, api = leases(owner=client.ApiException(status))
+    store.write(Record("a", 0, ""))
+    assert api.sent[0]["metadata"]["ownerReferences"] == []
+
+
+def test_a_deployment_that_cannot_be_asked_for_is_trouble_of_the_way_and_asked_for_again():
+    store, api = leases(owner=client.ApiException(500))
+    with pytest.raises(OSError, match="the Lease cannot be written"):
+        store.write(Record("a", 0, ""))
+    store.deployments.error = None  # type: ignore[attr-defined]
+    store.write(Record("a", 0, ""))
+    assert len(api.sent[0]["metadata"]["ownerReferences"]) == 1
 
 
 def test_a_lease_is_created_without_a_version_and_replaced_with_it():
