@@ -126,6 +126,7 @@ async def test_a_portfolio_that_does_not_serve_yet_is_new():
     found = await planned(shell, edited({}))
     assert found.effect is Effect.NEW_CLUSTER
     assert found.changes[0].message == "nothing runs yet: everything is started"
+    assert "approvedPlan" not in "\n".join(show.plan_lines(found)), "the first one waits for nobody"
 
 
 async def test_a_portfolio_whose_first_cluster_never_came_up_is_new():
