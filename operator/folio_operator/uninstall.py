@@ -11,16 +11,15 @@ import asyncio
 import logging
 import os
 import sys
-import threading
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from folio_api.meta import Key
 from folio_operator import kube, lease_store
 from folio_operator.cluster import PORTFOLIO, ApiError, Body, Cluster, key_of, uid_of
-from folio_operator.lease import ConflictError, Election, Elector, LeaseStore, Record, Terms
+from folio_operator.lease import ConflictError, LeaseStore, Record, Terms
 from folio_operator.leaving import FINALIZER
 from folio_operator.settings import Settings, SettingsError, from_environment
 
@@ -50,7 +49,10 @@ class Release:
 
 
 async def uninstall(
-    cluster: Cluster, treatment: Treatment, release: Release, stop_operator: Callable[[], Awaitable[None]]
+    cluster: Cluster,
+    treatment: Treatment,
+    release: Release,
+    without_operator: Callable[[], AbstractAsyncContextManager[None]],
 ) -> str:
     """Return what was done of what the release's end needs, or raise RefusedError."""
     left = await _portfolios(cluster)
@@ -58,8 +60,8 @@ async def uninstall(
         return "no portfolio is left"
     if treatment == "Refuse":
         raise RefusedError(refusal([key_of(each) for each in left], release))
-    await stop_operator()
-    await _let_go(cluster)
+    async with without_operator():
+        await _let_go(cluster)
     return (
         f"let go of {_named([key_of(each) for each in left])}: what they serve goes on until they are deleted"
     )
@@ -127,42 +129,47 @@ def _finalizers(portfolio: Body) -> list[str]:
 def usurp(store: LeaseStore, me: str) -> Record:
     """Hold the Lease from now on, whoever held it: a leader ends at its next renewal."""
     for _ in range(TRIES):
-        seen = store.read()
+        seen = store.read() or Record("", transitions=-1, version="")
+        changes = 0 if seen.holder == me else 1
         try:
-            return store.write(Record(me, seen.transitions + 1 if seen else 0, seen.version if seen else ""))
+            return store.write(Record(me, seen.transitions + changes, seen.version))
         except ConflictError:
             continue  # the leader renewed in between
     raise OSError("the Lease was written by somebody else every time")
 
 
-async def _stop_operator(settings: Settings) -> None:
-    """Return once no operator can be writing: as a standby would, after a whole term of the Lease.
+@asynccontextmanager
+async def without_operator(store: LeaseStore, me: str, terms: Terms) -> AsyncIterator[None]:
+    """Begin once no operator can be writing: as a standby would, after a whole term of the Lease.
 
-    It is renewed until this process ends, and not released: Helm has one more term to delete the operator.
+    It is renewed meanwhile, and not released at the end: Helm has one more term to delete the operator.
     """
-    terms, me = Terms(), settings.identity
-    store = lease_store.connect(Key(settings.lease_namespace, settings.lease_name), terms.duration)
-    began = time.monotonic()
-    taken = await asyncio.to_thread(usurp, store, me)
+    await asyncio.to_thread(usurp, store, me)
     logger.info("%s holds the Lease: the operator stops", me)
-    elector = Elector(store, Election(me, terms).won(taken, began), on_elected=_nothing, on_deposed=_give_up)
-    threading.Thread(target=elector.run, name="election", daemon=True).start()
-    await asyncio.sleep(terms.duration)
+    renewing = asyncio.create_task(_renew(store, me, terms.renew_every))
+    try:
+        await asyncio.sleep(terms.duration)
+        yield
+    finally:
+        renewing.cancel()
 
 
-def _nothing() -> None:
-    """We lead already."""
-
-
-def _give_up() -> None:
-    logger.error("the Lease is lost: an operator may be at work")
-    os._exit(1)
+async def _renew(store: LeaseStore, me: str, every_seconds: float) -> None:
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            await asyncio.to_thread(usurp, store, me)
+        except OSError as trouble:
+            logger.warning("lease: %s", trouble)
 
 
 async def _run(settings: Settings, treatment: Treatment, release: Release) -> str:
-    cluster = await kube.connect(settings.namespaces, lambda *_: None)
+    cluster, terms = await kube.connect(settings.namespaces, lambda *_: None), Terms()
+    store = lease_store.connect(Key(settings.lease_namespace, settings.lease_name), terms.duration)
     try:
-        return await uninstall(cluster, treatment, release, lambda: _stop_operator(settings))
+        return await uninstall(
+            cluster, treatment, release, lambda: without_operator(store, settings.identity, terms)
+        )
     finally:
         await cluster.api.close()
 

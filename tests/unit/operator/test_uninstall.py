@@ -1,5 +1,8 @@
 """What `helm uninstall` asks of the operator's image before anything is deleted."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,10 +11,10 @@ from tests.unit.operator.test_lease import FakeLease
 
 from folio_api.meta import API_VERSION, Key
 from folio_operator.cluster import PORTFOLIO, ApiError
-from folio_operator.lease import ConflictError, Record
+from folio_operator.lease import ConflictError, Record, Terms
 from folio_operator.leaving import FINALIZER
 from folio_operator.store import Store
-from folio_operator.uninstall import RefusedError, Release, refusal, uninstall, usurp
+from folio_operator.uninstall import RefusedError, Release, refusal, uninstall, usurp, without_operator
 
 RELEASE = Release("folio", "folio-system", "3")
 THEIRS = "example.com/theirs"
@@ -32,11 +35,14 @@ class World:
         found: list[str] = self.cluster.objects[PORTFOLIO, Key(namespace, name)]["metadata"]["finalizers"]
         return found
 
-    async def stop(self) -> None:
+    @asynccontextmanager
+    async def without_operator(self) -> AsyncIterator[None]:
+        self.stopped.append(list(self.cluster.writes))
+        yield
         self.stopped.append(list(self.cluster.writes))
 
     async def asked(self, treatment) -> str:
-        return await uninstall(self.cluster, treatment, RELEASE, self.stop)
+        return await uninstall(self.cluster, treatment, RELEASE, self.without_operator)
 
 
 @pytest.fixture
@@ -86,9 +92,8 @@ async def test_released_they_lose_our_finalizer_alone_once_the_operator_has_stop
     world.portfolio("shop", "suspended", THEIRS)
     said = await world.asked("Release")
     assert "bank/desk, shop/suspended" in said
-    assert world.stopped == [[]], "nothing was written before"
+    assert world.stopped == [[], ["patch ModelPortfolio/desk"]], "all was written without an operator"
     assert world.finalizers("bank", "desk") == world.finalizers("shop", "suspended") == [THEIRS]
-    assert world.cluster.writes == ["patch ModelPortfolio/desk"]
 
 
 async def test_one_that_is_being_deleted_goes_when_it_is_let_go(world: World):
@@ -135,6 +140,24 @@ def test_the_lease_is_taken_from_a_leader_or_made():
     assert (taken.holder, taken.transitions) == ("uninstall", 5)
     assert held.record == taken
     assert usurp(FakeLease(), "uninstall").holder == "uninstall"
+
+
+async def test_without_an_operator_the_lease_is_renewed_and_not_released():
+    lease, terms = FakeLease(Record("operator", 4, "7")), Terms(duration=0.05, renew_every=0.01)
+    async with without_operator(lease, "uninstall", terms):
+        begun = lease.record
+        lease.down = True
+        await asyncio.sleep(0.03)
+        lease.down = False
+        await asyncio.sleep(0.03)
+        renewed = lease.record
+    assert begun is not None
+    assert renewed is not None
+    assert (begun.holder, renewed.holder, renewed.transitions) == ("uninstall", "uninstall", 5)
+    assert begun.version != renewed.version
+    await asyncio.sleep(0.03)
+    assert lease.record is not None
+    assert lease.record.holder == "uninstall"
 
 
 def test_a_leader_that_renews_meanwhile_is_asked_again():
