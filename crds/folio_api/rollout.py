@@ -50,8 +50,8 @@ class Canary(Part):
 class NewCluster(Part):
     """What to do when an edit needs another Ray cluster."""
 
-    strategy: Literal["BlueGreen", "Recreate"]
-    """BlueGreen starts the second beside the first and needs its GPUs too; Recreate is down meanwhile."""
+    strategy: Literal["BlueGreen", "Recreate"] = "BlueGreen"
+    """BlueGreen, the default: the second beside the first, with its own GPUs; Recreate: down meanwhile."""
     approved_plan: Annotated[str, Field(max_length=64)] | None = None
     """The edit waits until this equals status.plan.id."""
 
@@ -63,7 +63,7 @@ class Rollout(Part):
     """PortfolioEvaluations that a revision must pass; a missing one holds it back."""
     canary: Canary | None = None
     """A part of the traffic first."""
-    new_cluster: NewCluster = NewCluster(strategy="BlueGreen")
+    new_cluster: NewCluster = NewCluster()
     """What to do when an edit needs another Ray cluster. Omitted: BlueGreen, once approved."""
     revision_history_limit: Annotated[int, Field(ge=1, le=50)] = 5
     """How many old revisions are kept."""
