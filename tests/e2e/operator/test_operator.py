@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -11,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
-from tests.e2e.operator.desk import PlayedDesk
+from tests.e2e.operator.desk import MODELS, PlayedDesk
 from tests.e2e.operator.process import OperatorProcess
 from tests.e2e.world import FAST, Namespace, documents, wait_for
-from tests.unit.operator.desk import POLICY, PORTFOLIO, edited
+from tests.unit.operator.desk import GENERAL, POLICY, PORTFOLIO, edited
+from tests.unit.operator.shell import GHOST
 
 from folio_operator import cluster as kinds
 
@@ -24,6 +29,8 @@ MOST_EDIT_SECONDS = 1.5
 """From an edit to the RayService's edit: the 0.2 s in which a burst settles, and room for a busy machine."""
 MOST_REPAIR_SECONDS = 2.0
 MOST_FAILOVER_SECONDS = 20.0
+RESTART = {GENERAL: {"vllm.engineArgs.max_num_seqs": 64}}
+OTHER_IMAGE = {PORTFOLIO: {"ray.image": "registry.example/other:1"}}
 GREEDY = {PORTFOLIO: {"pools.0.minWorkers": 2}}
 """Two workers at once, on nodes that the cluster does not have."""
 LEFTOVERS = (
@@ -103,6 +110,20 @@ def test_the_gateway_comes_first_and_then_the_models_until_all_is_ready(desk: Pl
     wait_for("the model says so too", lambda: desk.condition("Ready", kinds.MODEL, "triage")[0] == "True")
 
 
+def test_kubectl_finds_the_command_as_its_plugin(desk: PlayedDesk, tmp_path: Path):
+    if shutil.which("kubectl") is None:
+        pytest.fail("kubectl must be on PATH: install it", pytrace=False)
+    told = _kubectl_folio(desk, "status", "--output", "json")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert json.loads(told.stdout)["modelsReady"] == f"{len(MODELS)}/{len(MODELS)}"
+
+    file = tmp_path / "desk.yaml"
+    for edit, code in (({}, 0), (RESTART, 2), (OTHER_IMAGE, 3), (GHOST, 64)):
+        file.write_text(_without_namespaces(edited(edit)))
+        found = _kubectl_folio(desk, "plan", "-f", str(file))
+        assert found.returncode == code, found.stdout + found.stderr
+
+
 def test_kopf_leaves_no_trace_on_objects(desk: PlayedDesk):
     for kind in (*kinds.INPUTS, kinds.RAY_SERVICE):
         for each in desk.namespace.list(kind):
@@ -154,9 +175,10 @@ def test_drift_in_what_is_ours_is_repaired_and_what_is_not_ours_stays(
 
 def test_an_invalid_edit_keeps_the_last_good_and_the_fix_recovers(desk: PlayedDesk):
     before = desk.serve_config()
-    desk.apply({POLICY: {"defaultLadder.0.model": "ghost"}})
+    desk.apply(GHOST)
     wait_for("refused", lambda: desk.condition("Accepted") == ("False", "UnknownRung"))
     wait_for("on the policy", lambda: desk.condition("Stalled", kinds.POLICY, "default")[1] == "UnknownRung")
+    assert desk.condition("Programmed", kinds.POLICY, "default") == ("False", "UnknownRung")
     assert desk.condition("Ready")[0] == "True"
     assert desk.serve_config() == before
 
@@ -340,14 +362,31 @@ def _ray_clusters(desk: PlayedDesk) -> dict[str, str]:
 def _folio_plan(desk: PlayedDesk, folder: Path) -> str:
     """Return what `folio plan` says of the files as they were at first: an edit in place."""
     file = folder / "desk.yaml"
-    parts = documents(edited({}))
-    for each in parts:
-        each["metadata"].pop("namespace", None)
-    file.write_text(yaml.safe_dump_all(parts))
+    file.write_text(_without_namespaces(edited({})))
     command = [sys.executable, "-m", "folio_cli.main", "plan", "-f", str(file), "-n", desk.namespace.name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return " ".join(done.stdout.split())
+
+
+def _kubectl_folio(desk: PlayedDesk, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the plugin as kubectl finds it: an executable on PATH, which the package installs."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["kubectl", "folio", *arguments, "-n", desk.namespace.name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PATH": path},
+    )
+
+
+def _without_namespaces(text: str) -> str:
+    parts = documents(text)
+    for each in parts:
+        each["metadata"].pop("namespace", None)
+    return str(yaml.safe_dump_all(parts))
 
 
 def _is_ready(operator: OperatorProcess) -> Any:
