@@ -96,7 +96,10 @@ class Applier:
     async def _write(self, wanted: Manifest, *, new: bool = False) -> Body:
         stored = await self.cluster.apply(wanted, new=new)
         logger.info("applied %s %s", wanted["kind"], key_of(wanted))
-        self._remember(stored)
+        if new and kind_of(stored) is not SECRET:
+            self.store.wrote(stored)
+        else:
+            self._remember(stored)
         return stored
 
     async def _asked(self, kind: Kind, key: Key) -> Body | None:

@@ -88,6 +88,12 @@ def stated(body: Body) -> Mapping[str, Any]:
     return {name: part for name, part in body["metadata"].items() if name not in told_of_any}
 
 
+def is_same_edit(one: Body, other: Body) -> bool:
+    """Return whether nobody edited an object between two versions of it, status and finalizers aside."""
+    one_stated, other_stated = ({**stated(each), "finalizers": ()} for each in (one, other))
+    return uid_of(one) == uid_of(other) and one_stated == other_stated
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """That an object exists, and which version of it."""

@@ -5,7 +5,7 @@ Only `on.event` and `index`: any other handler would make kopf write finalizers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,10 +60,12 @@ class Wiring:
             self.gatherer.forget(seen)
         else:
             self.store.put(seen)
+        is_echo = self.store.is_echo(seen)
         if kind in (POLICY, MODEL) and not self._is_news(kind, change, seen):
-            self.put(Item(kind, key_of(seen)))
-            return
-        for item in concerned(kind, seen, self.gatherer):
+            items: Iterable[Item] = (Item(kind, key_of(seen)),)
+        else:
+            items = concerned(kind, seen, self.gatherer)
+        for item in () if is_echo else items:
             self.put(item)
 
     def _is_news(self, kind: Kind, change: str | None, seen: Body) -> bool:

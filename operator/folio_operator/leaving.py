@@ -13,7 +13,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from folio_operator.apply import Applier, is_owned
-from folio_operator.cluster import RAY_CLUSTER, RAY_SERVICE, Body, key_of, kind_of, uid_of
+from folio_operator.cluster import (
+    RAY_CLUSTER,
+    RAY_SERVICE,
+    Body,
+    is_same_edit,
+    key_of,
+    kind_of,
+    uid_of,
+)
 from folio_operator.conditions import Transition
 from folio_operator.events import Recorder
 from folio_operator.kuberay import KubeRay, age_seconds
@@ -91,7 +99,11 @@ class Leaver:
             "metadata": {**metadata, **({"finalizers": [FINALIZER]} if held else {})},
         }
         store = self.applier.store
-        store.put(await self.applier.cluster.apply(document))
+        stored = await self.applier.cluster.apply(document)
+        if held and is_same_edit(stored, owner):
+            store.wrote(stored)
+        else:
+            store.put(stored)
 
     async def _left(self, owner: Body) -> AsyncIterator[Body]:
         """Return what is there now, asked by name: a watch may be cut off, or its kind be gone."""

@@ -13,7 +13,18 @@ from typing import Any, Protocol
 
 from folio_api.meta import Key
 from folio_operator.children import Manifest
-from folio_operator.cluster import MODEL, POLICY, PORTFOLIO, ApiError, Body, Cluster, Kind, key_of, kind_of
+from folio_operator.cluster import (
+    MODEL,
+    POLICY,
+    PORTFOLIO,
+    ApiError,
+    Body,
+    Cluster,
+    Kind,
+    is_same_edit,
+    key_of,
+    kind_of,
+)
 from folio_operator.conditions import transitions
 from folio_operator.events import Recorder
 from folio_operator.exposure import EXPOSED
@@ -129,7 +140,10 @@ class Statuses:
             if error.status != 404:
                 raise
             return before  # deleted meanwhile
-        self.store.put(stored)
+        if is_same_edit(stored, body):
+            self.store.wrote(stored)
+        else:  # somebody edited it meanwhile
+            self.store.put(stored)
         turns = transitions(before.get("conditions") or (), status.get("conditions", ()))
         await self.recorder.record(body, turns, self.now())
         return dict(stored["status"])

@@ -33,6 +33,7 @@ from folio_operator.obstacles import slim
 from folio_operator.sharing import Shared
 
 MOST_TOMBSTONES = 10_000
+MOST_ECHOES = 10_000
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Store:
     _owned: dict[Key, set[tuple[Kind, Key]]] = field(default_factory=lambda: defaultdict(set))
     _naming: Naming = field(default_factory=Naming)
     _shared: Shared = field(default_factory=Shared)
+    _echoes: dict[tuple[str, int], None] = field(default_factory=dict)
+    """Writes of ours whose events are still to come."""
     _gone: dict[str, None] = field(default_factory=dict)
     """The uids that were deleted: a late answer to a write must not bring them back."""
 
@@ -59,6 +62,21 @@ class Store:
             self._naming.put(body)
         elif kind not in INPUTS:
             self._owned[_portfolio_key(body)].add((kind, key))
+        return True
+
+    def wrote(self, body: Body) -> None:
+        """Keep what came of a write of ours, and holds nothing new besides: its event asks for no pass."""
+        if self.put(body):
+            self._echoes[uid_of(body), version_of(body)] = None
+            while len(self._echoes) > MOST_ECHOES:
+                del self._echoes[next(iter(self._echoes))]
+
+    def is_echo(self, body: Body) -> bool:
+        """Return whether this event is of such a write. It is told once."""
+        written = (uid_of(body), version_of(body))
+        if written not in self._echoes:
+            return False
+        del self._echoes[written]
         return True
 
     def lacks(self, kind: Kind, trace: Trace) -> bool:

@@ -10,6 +10,7 @@ from tests.unit.operator.shell import DESK, Shell
 
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
+from folio_operator.cluster import is_same_edit
 from folio_operator.handlers import Wiring, build, settings
 from folio_operator.work import Item
 
@@ -53,6 +54,25 @@ def test_an_edit_that_our_own_write_brought_along_is_told_when_the_watch_shows_i
     event(shell, asked, None)
     shell.write({POLICY: {"limits.deadline": "20s"}})
     shell.store.put(shell.cluster.one(kinds.POLICY, "default"))
+    assert event(shell, asked, "MODIFIED") == OF_USERS
+
+
+def test_the_event_of_our_own_status_asks_for_nothing_and_the_next_one_does(shell: Shell, asked: list[Item]):
+    event(shell, asked, None)
+    told = {"observedGeneration": 1}
+    body = {**shell.cluster.one(kinds.POLICY, "default"), "status": told}
+    newer = {**body, "metadata": {**body["metadata"], "resourceVersion": "900"}}
+    shell.store.wrote(newer)
+
+    assert event(shell, asked, "MODIFIED", resourceVersion="900") == []
+    assert event(shell, asked, "MODIFIED", resourceVersion="901") == OF_POLICY, "somebody else wrote it"
+
+
+def test_an_edit_is_told_although_a_status_of_ours_was_written_onto_it(shell: Shell, asked: list[Item]):
+    event(shell, asked, None)
+    before = shell.cluster.one(kinds.POLICY, "default")
+    shell.write({POLICY: {"limits.deadline": "20s"}})
+    assert not is_same_edit(shell.cluster.one(kinds.POLICY, "default"), before)
     assert event(shell, asked, "MODIFIED") == OF_USERS
 
 
