@@ -19,7 +19,7 @@ ROLE_LABEL = "folio.dev/role"
 ROTATE = "folio.dev/rotate-ray-token"
 """Annotation of a portfolio: another value wants another token for Ray, and so another cluster."""
 RENDERER = "folio.dev/renderer"
-RENDERER_VERSION = "1"
+RENDERER_VERSION = "2"
 """Raised when the same portfolio renders differently. Of an older RayService only what an edit changes is
 then rendered anew (see rendered.py).
 """

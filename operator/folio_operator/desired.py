@@ -55,6 +55,8 @@ class Circumstances:
     nonces: Mapping[str, str] = field(default_factory=dict)
     applications: Collection[str] | None = None
     """Serve applications to include; None means all. A RayService begins with the gateway alone."""
+    is_first: bool = False
+    """Nothing serves yet."""
     held: Rendered | None = None
     """The Ray cluster that stands; None: it is rendered anew."""
     past: Past | None = None
@@ -75,6 +77,7 @@ def desired(portfolio: Portfolio, circumstances: Circumstances) -> Desired:
         canary_percent=canary.percent if canary else 0,
         nonces=circumstances.nonces,
         starting=found.starting,
+        is_first=circumstances.is_first,
         standing=found.standing,
     )
     config = serve_config(portfolio, rendering, applications=circumstances.applications)

@@ -28,7 +28,7 @@ from folio_operator.decide import (
 )
 from folio_operator.desired import Circumstances, Desired, desired
 from folio_operator.extras import is_extra
-from folio_operator.gather import Gathered, Gatherer, groups_of, observed
+from folio_operator.gather import Gathered, Gatherer, groups_of, has_gateway, observed
 from folio_operator.leaving import Leaver
 from folio_operator.pod_secrets import new_token, pod_secrets
 from folio_operator.rendered import (
@@ -108,6 +108,7 @@ class Realizer:
             self.base if decision.new_cluster else circumstances_of(gathered, self.base),
             nonces=retried(nonces, serving, retold.again),
             applications=applications(gathered.asked, observed(gathered.service, None)),
+            is_first=not has_gateway(gathered.service),
             past=None if decision.new_cluster else self._past(gathered, retold),
             canary=canary_of(decision.trying),
         )

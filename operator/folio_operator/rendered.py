@@ -21,6 +21,8 @@ RENDERED = "folio.dev/cluster"
 """Annotation of the RayService: the Ray cluster as it was rendered, and the image that its pods have where
 nothing else is written. An edit of the live object is told from it, and repaired.
 """
+TAKEN_IN_PLACE = ("user_config", "autoscaling_config")
+"""Of a gateway's deployment: tables and counts."""
 ABSENT = object()
 
 
@@ -94,8 +96,8 @@ def image_of(cluster: Manifest) -> str:
 def carried(running: ServeConfig, last: ServeConfig, wanted: ServeConfig) -> ServeConfig:
     """Return what runs, with only that changed which the edit from `last` to `wanted` changes.
 
-    These two are of one renderer, and `running` is of another. The gateway's tables are always the wanted
-    ones: it takes them in place.
+    These two are of one renderer, and `running` is of another. What a gateway takes in place is always the
+    wanted one.
     """
     old, live = _by_name(last), _by_name(running)
     applications = [
@@ -104,15 +106,15 @@ def carried(running: ServeConfig, last: ServeConfig, wanted: ServeConfig) -> Ser
         else each
         for each in wanted["applications"]
     ]
-    (tables,) = (each["user_config"] for each in _by_name(wanted)[GATEWAY]["deployments"])
-    return {**wanted, "applications": [_with_tables(each, tables) for each in applications]}
+    (gateway,) = _by_name(wanted)[GATEWAY]["deployments"]
+    taken = {name: gateway[name] for name in TAKEN_IN_PLACE}
+    return {**wanted, "applications": [_with_taken(each, taken) for each in applications]}
 
 
-def _with_tables(application: Manifest, tables: Manifest) -> Manifest:
+def _with_taken(application: Manifest, taken: Manifest) -> Manifest:
     if application["name"] != GATEWAY:
         return application
-    deployments = [{**each, "user_config": tables} for each in application["deployments"]]
-    return {**application, "deployments": deployments}
+    return {**application, "deployments": [{**each, **taken} for each in application["deployments"]]}
 
 
 def _by_name(config: ServeConfig) -> dict[str, Manifest]:

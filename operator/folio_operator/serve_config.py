@@ -22,6 +22,8 @@ from folio_operator.world import Member, Portfolio
 
 GATEWAY = "gateway"
 GATEWAY_CPUS = 1.0
+GATEWAYS_PER_WORKER = 1
+"""Ray moves no replica: after a loss all of them would stand for good in the pod that was left."""
 GATEWAY_REQUESTS_AT_ONCE = 1000
 GATEWAY_TARGET_REQUESTS = 200
 GATEWAY_QUEUED_REQUESTS = 2000
@@ -47,6 +49,8 @@ class Rendering:
     """Per model; a new one makes Serve try an application again that it gave up on."""
     starting: Collection[str] = ()
     """Applications that must show that they answer before they are asked: never without a replica."""
+    is_first: bool = False
+    """Nothing serves yet, and KubeRay lets nobody in before all that is asked for runs: one gateway."""
     standing: Collection[Mapping[str, Any]] = ()
     """Applications that stay as they were asked for, beside their successors."""
 
@@ -101,7 +105,7 @@ def _gateway_deployment(portfolio: Portfolio, rendering: Rendering, config: Gate
     return {
         "name": contract.GATEWAY_DEPLOYMENT,
         "autoscaling_config": {
-            "min_replicas": gateway.min_replicas,
+            "min_replicas": 1 if rendering.is_first else gateway.min_replicas,
             "max_replicas": gateway.ceiling,
             "target_ongoing_requests": GATEWAY_TARGET_REQUESTS,
             "upscale_delay_s": UPSCALE_DELAY_SECONDS,
@@ -113,6 +117,7 @@ def _gateway_deployment(portfolio: Portfolio, rendering: Rendering, config: Gate
         "graceful_shutdown_timeout_s": deadline_seconds + DRAIN_MARGIN_SECONDS,
         "graceful_shutdown_wait_loop_s": 0.5,
         **_actor(rendering.site, GATEWAY_CPUS, pool=None),
+        **({"max_replicas_per_node": GATEWAYS_PER_WORKER} if rendering.site.pins_to_pools else {}),
         "user_config": config.model_dump(mode="json", exclude_defaults=True),
     }
 

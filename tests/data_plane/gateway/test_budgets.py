@@ -13,6 +13,8 @@ import pytest
 from tests.data_plane.gateway.conftest import Served
 
 from folio_api.table import Budget
+from folio_operator.serve_config import pool_marker
+from folio_serving.counter_actor import markers
 
 LIMIT = 40
 BUDGET = Budget(name="day", scope="Portfolio", unit="requests", limit=LIMIT, window_seconds=86_400)
@@ -55,6 +57,11 @@ def replicas(served: Served) -> Iterator[list[str]]:
         served.deploy(served.table())
         within(120, lambda: len(served.cluster.replica_pids("gateway")) == 1, "two replicas stay")
         served.wait(served.table().revision, "fast")
+
+
+def test_the_counter_takes_as_much_of_the_gateways_marker_as_a_replica_and_nothing_else() -> None:
+    assert markers({"CPU": 1.0, pool_marker("gateway"): 0.001, "memory": 5.0}) == {"pool-gateway": 0.001}
+    assert markers({"CPU": 0.1}) == {}, "one machine has no pools"
 
 
 def test_two_replicas_share_a_budget_whose_count_outlives_the_actor(

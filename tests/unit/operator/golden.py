@@ -54,7 +54,7 @@ def small() -> Portfolio:
 def golden() -> dict[str, str]:
     """Return the content of every golden file by its name."""
     full = desired(owned(desk()), Circumstances())
-    first = desired(desk(), Circumstances(applications=(GATEWAY,)))
+    first = desired(desk(), Circumstances(applications=(GATEWAY,), is_first=True))
     local = desired(desk(), Circumstances(site=site.local(8000), nonces={"triage": "2"}))
     least = desired(small(), Circumstances())
     return {

@@ -16,6 +16,12 @@ from folio_operator import gather
 from folio_operator.cluster import ApiError
 
 
+def gateways(shell: Shell) -> tuple[int, int]:
+    """Return the least number of gateway replicas that is asked for, and the most that stand on one worker."""
+    (deployment,) = shell.serve_config()["applications"][0]["deployments"]
+    return deployment["autoscaling_config"]["min_replicas"], deployment["max_replicas_per_node"]
+
+
 async def test_a_portfolio_gets_all_its_children_owned_and_labelled(shell: Shell):
     shell.write()
     await shell.pass_over()
@@ -47,6 +53,20 @@ async def test_the_gateway_comes_first_and_the_models_once_it_runs(shell: Shell)
         "model-minilm",
         "model-triage",
     }
+
+
+async def test_one_gateway_is_enough_to_begin_and_a_lost_one_is_asked_for_again(shell: Shell):
+    shell.write()
+    await shell.pass_over()
+    assert gateways(shell) == (1, 1)
+
+    shell.serve_runs("gateway")
+    await shell.pass_over()
+    assert gateways(shell) == (2, 1)
+
+    shell.serve_runs()  # the gateway is no longer RUNNING: it lacks a replica
+    await shell.pass_over()
+    assert gateways(shell) == (2, 1)
 
 
 async def test_a_pass_that_changes_nothing_writes_and_reads_nothing(settled: Shell):

@@ -171,6 +171,7 @@ def test_one_machine_differs_from_a_cluster_by_address_and_placement_alone():
         "ray_actor_options",
         "placement_group_bundles",
         "placement_group_strategy",
+        "max_replicas_per_node",
     }
 
     assert local.pop("http_options") != cluster.pop("http_options")

@@ -49,11 +49,14 @@ def arguments(shell: Shell, name: str) -> dict[str, Any]:
 
 
 def rendered_by_another_version(shell: Shell) -> None:
-    """As if an older renderer had given models an argument, and gateways an option, that this one does not."""
+    """As if an older renderer had given models an argument, and gateways an option, that this one does not, and had
+    let gateways stand anywhere.
+    """
     config = shell.serve_config()
     for each in config["applications"]:
         each["args"]["old"] = True
         each["deployments"][0]["old_option"] = 1
+        each["deployments"][0].pop("max_replicas_per_node", None)
     service = shell.service()
     notes = {**service["metadata"]["annotations"], "folio.dev/renderer": "0"}
     shell.cluster.edit(kinds.RAY_SERVICE, DESK, "metadata.annotations", notes)
@@ -210,6 +213,7 @@ async def test_another_renderer_restarts_no_model_that_the_edit_leaves_alone(set
     assert all(arguments(settled, each["name"])["old"] for each in settled.serve_config()["applications"])
     gateway = settled.serve_config()["applications"][0]["deployments"][0]
     assert gateway["old_option"] == 1
+    assert "max_replicas_per_node" not in gateway
     assert settled.tables()["active"]["limits"]["deadline_seconds"] == 20
     assert settled.service()["metadata"]["annotations"]["folio.dev/renderer"] == "0"
 
