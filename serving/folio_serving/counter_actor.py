@@ -82,11 +82,11 @@ class ActorCounter:
     def __init__(self, portfolio: str, namespace: str) -> None:
         self._name = f"{namespace}/{portfolio}"
         self._actor: Any = None
+        self._finding: asyncio.Future[Any] | None = None
 
     async def exchange(self, replica: str, reports: tuple[Report, ...]) -> tuple[Grant, ...]:
         if self._actor is None:
-            # Blocks on the head for some milliseconds, and for long when it is away.
-            self._actor = await asyncio.get_running_loop().run_in_executor(None, self._found)
+            self._actor = await self._found_soon()
         try:
             grants: tuple[Grant, ...] = await self._actor.exchange.remote(replica, reports)
         except ray.exceptions.ActorUnavailableError:
@@ -95,6 +95,16 @@ class ActorCounter:
             self._actor = None
             raise
         return grants
+
+    async def _found_soon(self) -> Any:
+        """Look in a thread: it blocks on the head for some milliseconds, and for long when that is away.
+
+        Who gives up waiting leaves the thread behind, and the next one waits for the same: there are only a
+        few, in which names of hosts are looked up too.
+        """
+        if self._finding is None or self._finding.done():
+            self._finding = asyncio.get_running_loop().run_in_executor(None, self._found)
+        return await asyncio.shield(self._finding)
 
     def _found(self) -> Any:
         here = ray.get_runtime_context()

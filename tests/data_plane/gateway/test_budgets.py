@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
@@ -14,7 +15,7 @@ from tests.data_plane.gateway.conftest import Served
 
 from folio_api.table import Budget
 from folio_operator.serve_config import pool_marker
-from folio_serving.counter_actor import markers
+from folio_serving.counter_actor import ActorCounter, markers
 
 LIMIT = 40
 BUDGET = Budget(name="day", scope="Portfolio", unit="requests", limit=LIMIT, window_seconds=86_400)
@@ -62,6 +63,28 @@ def replicas(served: Served) -> Iterator[list[str]]:
 def test_the_counter_takes_as_much_of_the_gateways_marker_as_a_replica_and_nothing_else() -> None:
     assert markers({"CPU": 1.0, pool_marker("gateway"): 0.001, "memory": 5.0}) == {"pool-gateway": 0.001}
     assert markers({"CPU": 0.1}) == {}, "one machine has no pools"
+
+
+class HeadAway(ActorCounter):
+    """The counter while there is no head to ask for it."""
+
+    lookups = 0
+
+    def _found(self) -> Any:
+        self.lookups += 1
+        time.sleep(1)
+        raise ConnectionError("no head")
+
+
+async def test_a_head_that_is_away_blocks_one_thread_however_often_the_counter_is_asked() -> None:
+    counter = HeadAway("desk", "bank")
+    for _ in range(4):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await counter.exchange("a", ())
+    assert counter.lookups == 1
+    with pytest.raises(ConnectionError):
+        await counter.exchange("a", ())
 
 
 def test_two_replicas_share_a_budget_whose_count_outlives_the_actor(
