@@ -19,13 +19,17 @@ from folio_api.table import BudgetUnit
 
 SCALE: Mapping[BudgetUnit, int] = {"usd": 10**9, "tokens": 1, "requests": 1}
 """Amounts are whole numbers, USD in billionths: sums are exact in any order."""
-LEASE_SECONDS = 10.0
-"""How long a replica spends from a slice without a word from the Book."""
-EXPIRE_SECONDS = 60.0
+LEASE_SECONDS = 60.0
+"""How long a replica spends without a word from the Book: Ray takes half of it to miss a node."""
+EXPIRE_SECONDS = 180.0
 """After which the Book gives what a silent replica had not spent to others. Far more than LEASE_SECONDS: the
 replica has long stopped."""
 HOLD_SECONDS = 4.0
 """How much a replica keeps in advance, by what it lately spent."""
+STOCK_SECONDS = 120.0
+"""The same while much is left: for LEASE_SECONDS without the Book, and another replica lost with it."""
+STOCK_PART = 16
+"""All stocks together are at most this part of what is left: a budget must not end early for their sake."""
 DENIED_SECONDS = 0.25
 """How long a replica that got too little does not ask again."""
 _RATE_SECONDS = 0.5
@@ -66,6 +70,8 @@ class Grant(NamedTuple):
     seconds_left: float
     spent: int
     """By all replicas, as far as reported."""
+    stock: int
+    """What this replica may keep in advance although others may want it, so much is left."""
     is_short: bool
     """Whether it lacks something still."""
 
@@ -133,10 +139,12 @@ class Book:
             share.used = max(share.used, report.used)
             share.granted = report.held
         free = report.limit - sum(one.committed(now) for one in count.shares.values())
-        part = _part(report, free, _living(count.shares.values(), now))
+        living = _living(count.shares.values(), now)
+        part = _part(report, free, living)
         share.granted += part
+        stock = max(0, report.limit - count.spent) // (STOCK_PART * living)
         left, short = count.ends - now, part < report.lacks
-        return Grant(report.counter, count.window, share.granted, left, count.spent, short)
+        return Grant(report.counter, count.window, share.granted, left, count.spent, stock, short)
 
     def _count(self, counter: CounterId, now: float) -> _Count:
         """Return the count of the present window; what was counted in an earlier one is over."""
@@ -171,6 +179,8 @@ class Lease:
     """By requests that are under way."""
     spent: int = 0
     """By all replicas, as the Book last said."""
+    stock: int = 0
+    """What it may keep in advance while much is left, as the Book last said."""
     need: int = 0
     """What requests wait for; kept by whoever makes them wait."""
     ends: float = -math.inf
@@ -213,7 +223,7 @@ class Lease:
         """Return what to tell the Book. What the lease needs no longer it gives back, before it says so."""
         self._rate_spending(now)
         lapsed = now >= self.fresh_until
-        target = self.total + max(self.need, 0 if lapsed else round(self._rate * HOLD_SECONDS))
+        target = self.total + max(self.need, 0 if lapsed else self._advance())
         self.granted = min(self.granted, self.total if lapsed else target)
         self._reported = self.total
         want = max(0, target - self.granted)
@@ -224,7 +234,7 @@ class Lease:
         """Hear the Book's answer to a report made at `asked_at`."""
         if grant.window != self.window:
             self._open(grant.window)
-        self.granted, self.spent = grant.granted, grant.spent
+        self.granted, self.spent, self.stock = grant.granted, grant.spent, grant.stock
         self.ends = asked_at + grant.seconds_left
         self.fresh_until = asked_at + LEASE_SECONDS
         if grant.is_short:
@@ -238,6 +248,11 @@ class Lease:
     def give_back(self) -> None:
         """Keep nothing in advance any more: the replica is leaving."""
         self._rate, self._rated_at = 0.0, math.inf
+
+    def _advance(self) -> int:
+        """Return what to keep beyond what is spent."""
+        hold, stock = (round(self._rate * seconds) for seconds in (HOLD_SECONDS, STOCK_SECONDS))
+        return max(hold, min(stock, self.stock))
 
     def _rate_spending(self, now: float) -> None:
         elapsed = now - self._rated_at

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from folio_serving.budget import EXPIRE_SECONDS, HOLD_SECONDS, LEASE_SECONDS, Book, CounterId, Lease, Report
+from folio_serving.budget import (
+    EXPIRE_SECONDS,
+    HOLD_SECONDS,
+    LEASE_SECONDS,
+    STOCK_PART,
+    STOCK_SECONDS,
+    Book,
+    CounterId,
+    Lease,
+    Report,
+)
 
 DAY = 86_400
 COUNTER = CounterId("day", "requests", DAY, "")
@@ -93,7 +103,7 @@ def test_a_lease_lapses_when_its_counter_is_silent() -> None:
     assert not lease.reserve(1, NOON + LEASE_SECONDS)
 
 
-def test_what_a_silent_replica_had_not_spent_goes_to_others_after_a_minute() -> None:
+def test_what_a_silent_replica_had_not_spent_goes_to_others_in_the_end() -> None:
     book = Book()
     dead = leased(book, Lease(COUNTER, 10), 10, NOON)
     dead.reserve(3, NOON)
@@ -105,8 +115,18 @@ def test_what_a_silent_replica_had_not_spent_goes_to_others_after_a_minute() -> 
     assert leased(book, Lease(COUNTER, 10), 7, later, "c").granted == 7
 
 
-def test_a_lease_keeps_in_advance_what_it_lately_spent() -> None:
-    book, lease = Book(), Lease(COUNTER, 10_000)
+@pytest.mark.parametrize(
+    ("limit", "advance"),
+    [
+        (5_000, 100 * HOLD_SECONDS),
+        (100_000, (100_000 - 800) // STOCK_PART),
+        (10_000_000, 100 * STOCK_SECONDS),
+    ],
+)
+def test_a_lease_keeps_in_advance_what_it_lately_spent_and_more_while_much_is_left(
+    limit: int, advance: float
+) -> None:
+    book, lease = Book(), Lease(COUNTER, limit)
     now = NOON
     for _ in range(8):
         leased(book, lease, 0, now)
@@ -117,14 +137,24 @@ def test_a_lease_keeps_in_advance_what_it_lately_spent() -> None:
             lease.settle(lease.window, 1, 1)
         now += 1
     leased(book, lease, 0, now)
-    assert lease.granted - lease.used == pytest.approx(100 * HOLD_SECONDS, rel=0.05)
+    assert lease.granted - lease.used == pytest.approx(advance, rel=0.05)
+
+
+def test_a_stock_lasts_while_the_counter_is_away_and_another_replica_too() -> None:
+    book, lease = Book(), Lease(COUNTER, 10_000_000)
+    for second in range(8):
+        leased(book, lease, 0, NOON + second)
+        lease.force(10)
+    leased(book, lease, 0, NOON + 8)
+    for second in range(8, 8 + round(LEASE_SECONDS)):
+        assert all(lease.reserve(1, NOON + second) for _ in range(18))
 
 
 def test_an_idle_lease_gives_everything_back() -> None:
     book, lease = Book(), Lease(COUNTER, 10_000)
     leased(book, lease, 400, NOON).reserve(100, NOON)
     lease.settle(lease.window, 100, 100)
-    for second in range(1, 15):
+    for second in range(1, 20):
         leased(book, lease, 0, NOON + second)
     assert lease.granted == lease.used == 100
 
