@@ -17,7 +17,7 @@ class ModelInPortfolio(Part):
     observed_generation: int | None = None
     """Generation of this object that the portfolio serves."""
     state: Line | None = None
-    """Pending, Loading, Ready, Updating, Idle or Failed."""
+    """Pending, Downloading, Loading, Ready, Updating, Idle or Failed."""
     reason: Annotated[str, Field(max_length=64)] | None = None
     """Why, in one word."""
     message: Annotated[str, Field(max_length=4096)] | None = None

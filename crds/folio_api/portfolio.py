@@ -141,7 +141,7 @@ class ModelState(Part):
     name: Name
     """The portfolio's name for it."""
     state: Line
-    """Pending, Loading, Ready, Updating, Idle or Failed."""
+    """Pending, Downloading, Loading, Ready, Updating, Idle or Failed."""
     replicas: int | None = None
     """Replicas that answer."""
     reason: Reason | None = None

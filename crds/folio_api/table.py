@@ -245,7 +245,7 @@ class ModelState(Frozen):
     """What a gateway replica knows of one model."""
 
     name: str
-    state: Literal["Pending", "Loading", "Ready", "Updating", "Failed", "Idle"]
+    state: Literal["Pending", "Downloading", "Loading", "Ready", "Updating", "Failed", "Idle"]
     replicas: int = 0
     reason: str = ""
     message: str = ""

@@ -14,7 +14,8 @@ from rich.table import Table
 from folio_api.table import ModelState
 from folio_operator.status import Status
 
-STYLES = {"Ready": "green", "Idle": "green", "Failed": "red", "Updating": "yellow", "Loading": "yellow"}
+ON_THE_WAY = dict.fromkeys(("Downloading", "Loading", "Updating"), "yellow")
+STYLES = {"Ready": "green", "Idle": "green", "Failed": "red", **ON_THE_WAY}
 
 
 class Progress(Protocol):

@@ -20,13 +20,13 @@ from folio_operator.world import Application, Blocked, Member, Observed, Portfol
 
 Truth = Literal["True", "False", "Unknown"]
 ANSWERING = ("Ready", "Idle")
-ON_THE_WAY = ("Pending", "Loading", "Updating")
+ON_THE_WAY = ("Pending", "Downloading", "Loading", "Updating")
 LATE = "StartupTimeout"
 NEXT_STARTING, NEXT_FAILED = "NextVersionStarting", "NextVersionFailed"
 """Reasons of a model that answers while its next version does not."""
 GATEWAY, HEAD = "gateway", "head"
 SERVES_GUESS = "This may be caused by"
-SERVE_REASONS = ("Starting", TRIED_AGAIN, "NotDeployed", "Unseen", "Unconfirmed", "")
+SERVE_REASONS = ("Starting", "Downloading", TRIED_AGAIN, "NotDeployed", "Unseen", "Unconfirmed", "")
 """What is said of a model that is simply on its way; any other reason is one to act on."""
 
 
@@ -171,7 +171,8 @@ def _with_cause(member: Member, application: Application | None, seen: ModelStat
     woken_in_vain = application.state == "UNHEALTHY" and seen is not None and seen.reason == WAKING
     if application.state == "DEPLOY_FAILED" or woken_in_vain:
         return _failed(member, application)
-    if seen is not None and (answers(seen) or application.state == "RUNNING"):
+    fetches = seen is not None and (seen.state, application.state) == ("Downloading", "DEPLOYING")
+    if seen is not None and (answers(seen) or fetches or application.state == "RUNNING"):
         return seen.model_copy(update={"replicas": seen.replicas or application.replicas})
     if application.state == "UNHEALTHY" and application.replicas == 0:
         return _failed(member, application)

@@ -10,7 +10,7 @@ from folio_api.table import External, Model, Table
 from folio_serving.asking import AskError
 from folio_serving.backends import Backend, ProviderBackend, ReplicaBackend
 from folio_serving.rates import Rates
-from folio_serving.replicas import Address, Listener, Replicas
+from folio_serving.replicas import Address, Download, Listener, Replicas
 from folio_serving.secrets import Secrets
 from folio_serving.upstream import Pool
 
@@ -18,6 +18,8 @@ WAKE_SECONDS = 900.0
 """How long one waking is waited for; the next request starts another."""
 
 RETIRE_SECONDS = 120.0
+DOWNLOADS_SECONDS = 1.0
+"""How long somebody waits who wants to know how far downloads are."""
 
 log = logging.getLogger("folio.fleet")
 ProviderKey = tuple[str, External, int]
@@ -86,6 +88,15 @@ class Fleet:
 
     def waking(self, application: str) -> bool:
         return application in self._wakes
+
+    async def downloads(self) -> Mapping[str, Download]:
+        """Return, by application, how far replicas are that fetch files; nothing where Ray does not say."""
+        try:
+            async with asyncio.timeout(DOWNLOADS_SECONDS):
+                return await self._replicas.downloads()
+        except Exception as error:  # noqa: BLE001 - whatever Ray raises: it is asked again
+            log.info("nothing is known of downloads: %r", error)
+            return {}
 
     def close(self) -> None:
         for task in tuple(self._wakes.values()):

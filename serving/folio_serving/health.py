@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -25,6 +25,7 @@ from folio_serving.conversation import Answer
 from folio_serving.engines.signals import Wanted
 from folio_serving.http1 import ConnectError, LostError
 from folio_serving.policy import Policy
+from folio_serving.replicas import Download
 from folio_serving.upstream import NoReplicaError, QueueFullError
 
 CANARY_SECONDS = 30.0
@@ -35,10 +36,11 @@ UPDATING_AGAIN_SECONDS = 1.0
 PROVIDER_AGAIN_SECONDS = 60.0
 """After a listing that worked: a provider may go away without telling."""
 
+UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+
 log = logging.getLogger("folio.health")
 Subject = tuple[str, str, str | None]
 """Model, identity and application: an upgrade is another model under the same name."""
-State = Literal["Pending", "Loading", "Ready", "Updating", "Failed", "Idle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +207,28 @@ def _key(model: Model) -> Subject:
 
 def _replicas(backend: Backend) -> frozenset[str]:
     return frozenset(address.replica for address in backend.pool.addresses)
+
+
+def has_no_replica(state: ModelState) -> bool:
+    """Tell whether a model waits for a replica, of which nobody but the replica knows how far it is."""
+    return state.reason in ("NoReplica", WAKING)
+
+
+def downloading(state: ModelState, download: Download) -> ModelState:
+    """Return the state of a model whose replica fetches its files."""
+    return state.model_copy(
+        update={
+            "state": "Downloading",
+            "reason": state.reason if state.reason == WAKING else "Downloading",
+            "message": f"{sized(download.done, download.total)} of {download.source} are here",
+        }
+    )
+
+
+def sized(done: int, total: int) -> str:
+    """Return how much is done of how much, in the unit that suits the whole."""
+    unit, size = next((each for each in UNITS if total >= each[1]), UNITS[-1])
+    return f"{done / size:.1f} of {total / size:.1f} {unit}"
 
 
 def replace_served(state: ModelState, served_by: str) -> ModelState:

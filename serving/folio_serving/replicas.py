@@ -33,6 +33,19 @@ class Address:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class Download:
+    """How far a replica is that fetches its model's files."""
+
+    source: str
+    done: int = 0
+    total: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.total - self.done
+
+
 Listener = Callable[[str, tuple[Address, ...]], None]
 """Called with an application and all of its replicas, on every change."""
 
@@ -46,6 +59,9 @@ class Replicas(Protocol):
     async def wake(self, application: str) -> None:
         """Ask for a replica of an application that has none, and return when there is one."""
 
+    async def downloads(self) -> Mapping[str, Download]:
+        """Return, by application, how far its replicas are that fetch files."""
+
     def close(self) -> None: ...
 
 
@@ -55,6 +71,7 @@ class StaticReplicas:
     def __init__(self, addresses: Mapping[str, tuple[Address, ...]], listener: Listener) -> None:
         self._addresses = dict(addresses)
         self._listener = listener
+        self.fetching: dict[str, Download] = {}
 
     def watch(self, applications: Iterable[str]) -> None:
         for application in applications:
@@ -67,6 +84,9 @@ class StaticReplicas:
     async def wake(self, application: str) -> None:
         while not self._addresses.get(application):  # noqa: ASYNC110 - nobody else tells
             await asyncio.sleep(POLL_SECONDS)
+
+    async def downloads(self) -> Mapping[str, Download]:
+        return self.fetching
 
     def close(self) -> None: ...
 
@@ -81,6 +101,7 @@ class ServeReplicas:
         self._clients: dict[str, Any] = {}
         self._own_node = own_node()
         self._supervisor: asyncio.Task[None] | None = None
+        self._boards: Any = None
 
     def watch(self, applications: Iterable[str]) -> None:
         wanted = set(applications)
@@ -101,6 +122,14 @@ class ServeReplicas:
         # Only a reservation counts as demand: `_reserve=False` waits for a replica that nobody then starts.
         async with handle.choose_replica():
             pass
+
+    async def downloads(self) -> Mapping[str, Download]:
+        from folio_serving.downloads import Boards  # noqa: PLC0415 - the gateway also runs without Ray
+
+        if self._boards is None:
+            self._boards = Boards()
+        found: Mapping[str, Download] = await self._boards.read()
+        return found
 
     def close(self) -> None:
         if self._supervisor is not None:

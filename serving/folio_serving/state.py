@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client.core import GaugeMetricFamily
 from pydantic import ValidationError
@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from folio_api.table import WAKING, GatewayState, ModelState, ReplicaState
 from folio_serving.canary import Trials
 from folio_serving.fleet import Fleet
-from folio_serving.health import Health
+from folio_serving.health import Health, downloading, has_no_replica
 from folio_serving.http1 import ConnectError, LostError, connect
 from folio_serving.keeper import Keeper
 from folio_serving.leases import Leases
-from folio_serving.replicas import Address
+from folio_serving.policy import Policy
+from folio_serving.replicas import Address, Download
 
 GATEWAY_APPLICATION = "gateway"
 PEER_SECONDS = 2.0
@@ -59,7 +60,7 @@ class Reporter:
 
     async def state(self, *, own: bool) -> bytes:
         """Return this replica's state, or that of all gateway replicas as JSON."""
-        mine = self.own()
+        mine = await self._with_downloads(self.own())
         if own:
             return mine.model_dump_json().encode()
         addresses = self._fleet.addresses(GATEWAY_APPLICATION)
@@ -80,6 +81,19 @@ class Reporter:
 
     def close(self) -> None:
         self._health.close()
+
+    async def _with_downloads(self, mine: ReplicaState) -> ReplicaState:
+        """Tell of models without a replica how far theirs is with its files; Ray is asked for no other."""
+        if not any(has_no_replica(each) for each in (*mine.models, *mine.candidate_models)):
+            return mine
+        downloads = await self._fleet.downloads()
+        keeper = self._keeper
+        return mine.model_copy(
+            update={
+                "models": _fetching(mine.models, keeper.active, downloads),
+                "candidate_models": _fetching(mine.candidate_models, keeper.candidate, downloads),
+            }
+        )
 
     async def _peer(self, address: Address) -> ReplicaState:
         """Return a peer's state; one that does not answer has no revision, so that nobody counts it as
@@ -102,6 +116,18 @@ class Reporter:
             return await connection.whole()
         finally:
             connection.close()
+
+
+def _fetching(
+    states: tuple[ModelState, ...], policy: Policy | None, downloads: Mapping[str, Download]
+) -> tuple[ModelState, ...]:
+    models = policy.table.models if policy else ()
+    told = ((each.name, downloads.get(each.application or "")) for each in models)
+    found = {name: download for name, download in told if download is not None}
+    return tuple(
+        downloading(each, found[each.name]) if each.name in found and has_no_replica(each) else each
+        for each in states
+    )
 
 
 def _with_wakes(models: Iterable[ModelState], peers: Iterable[ReplicaState]) -> tuple[ModelState, ...]:

@@ -60,6 +60,8 @@ async def test_a_sleeping_model_is_woken_while_the_next_rung_answers(served: Ser
     await play(served, {})
     first = await asyncio.to_thread(served.ask, "folio", "wake up")
     assert first.headers["x-folio-attempts"] == "idle:Waking,fast"
+    idle = next(each for each in served.state()["models"] if each["name"] == "idle")
+    assert (idle["state"], idle["reason"], idle["served_by"]) == ("Pending", "Waking", "fast")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         answer = await asyncio.to_thread(served.ask, "folio", "wake up")

@@ -8,7 +8,7 @@ import pytest
 from folio_api.spec import LoRASlots, ModelSpec, Source
 from folio_serving.engines.vllm import bundles
 from folio_serving.engines.vllm.settings import engine_arguments, lora_rank, settings
-from folio_serving.sources import SourceError
+from folio_serving.sources import HubModel, SourceError
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_a_local_model_on_a_cpu_runs_eagerly_offline_and_without_a_compiler(tmp_
     assert chosen.environment["TORCHDYNAMO_DISABLE"] == "1"
     assert chosen.environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
     assert chosen.environment["HF_HUB_OFFLINE"] == "1"
-    assert chosen.local
+    assert chosen.hub is None
 
 
 def test_a_hub_model_keeps_its_revision_and_its_network() -> None:
@@ -46,7 +46,7 @@ def test_a_hub_model_keeps_its_revision_and_its_network() -> None:
     assert chosen.llm_config["model_loading_config"]["model_source"] == "acme/tiny"
     assert chosen.llm_config["engine_kwargs"]["revision"] == "0a8f"
     assert "HF_HUB_OFFLINE" not in chosen.environment
-    assert not chosen.local
+    assert chosen.hub == HubModel("acme/tiny", "0a8f")
 
 
 def test_a_missing_path_is_said_before_anything_is_imported() -> None:

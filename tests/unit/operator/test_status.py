@@ -317,3 +317,19 @@ def test_a_failure_is_forgotten_once_the_model_answers():
 
     assert (found.state, found.message) == ("Ready", "")
     assert last_failures([found.model_dump()]) == {}
+
+
+@pytest.mark.parametrize(
+    ("serve", "state"),
+    [
+        ("DEPLOYING", "Downloading"),
+        ("RUNNING", "Downloading"),
+        ("DEPLOY_FAILED", "Failed"),
+        ("UNHEALTHY", "Failed"),
+    ],
+)
+def test_a_download_is_told_unless_serve_gave_up(serve: Any, state: str):
+    application = Application("model-triage", serve, "OSError: no space left")
+    seen = observed({"triage": "Downloading"}, {"model-triage": application})
+
+    assert model("triage", seen).state == state

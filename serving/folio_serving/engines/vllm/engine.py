@@ -22,7 +22,7 @@ class _Server(LLMServer):  # type: ignore[misc]
 async def started(chosen: Settings) -> Any:
     """Return the running engine. For local files there is no download task, which would import vLLM too."""
     config = LLMConfig(**chosen.llm_config)
-    config.get_or_create_callback().ctx.run_init_node = not chosen.local
+    config.get_or_create_callback().ctx.run_init_node = chosen.hub is not None
     server = _Server.sync_init(config)
     await server.start()
     return server.engine

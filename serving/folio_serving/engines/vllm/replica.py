@@ -6,6 +6,7 @@ must stand first, and whoever only builds the application shall not pay for it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from folio_serving.engines.vllm.absent import AbsentAdapters
 from folio_serving.engines.vllm.adapters import Adapters
 from folio_serving.engines.vllm.departure import Departure
 from folio_serving.engines.vllm.settings import settings
+from folio_serving.sources import HubModel
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -30,6 +32,8 @@ class VLLMReplica:
     async def __init__(self, spec: ModelSpec) -> None:  # type: ignore[misc]
         chosen = settings(spec)
         os.environ.update(chosen.environment)
+        if chosen.hub is not None:
+            await asyncio.to_thread(_fetch, spec, chosen.hub)
         from folio_serving.engines.vllm import engine  # noqa: PLC0415 - reads the environment at import
 
         self._engine = await engine.started(chosen)
@@ -61,3 +65,15 @@ class VLLMReplica:
 
     def _adapter_reasons(self) -> dict[str, str]:
         return {name: failure.reason for name, failure in self._adapters.failures.items()}
+
+
+def _fetch(spec: ModelSpec, model: HubModel) -> None:
+    """Fetch the files here, where somebody can be told of it: within the engine's start nobody can."""
+    from ray import serve  # noqa: PLC0415
+
+    from folio_serving.downloads import Notice  # noqa: PLC0415
+    from folio_serving.hub import fetch  # noqa: PLC0415
+
+    here = serve.get_replica_context()
+    with Notice(here.app_name, here.replica_tag, f"hf://{model.repository}") as notice:
+        fetch(model, notice.tell, spec.engine_args.get("download_dir"))

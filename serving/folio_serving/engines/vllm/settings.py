@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from folio_api.spec import ModelSpec
-from folio_serving.sources import hub_model, is_local, local_path
+from folio_serving.sources import HubModel, hub_model, is_local, local_path
 
 _CPU_KV_CACHE_BYTES = 256 * 1024**2
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -24,8 +24,8 @@ class Settings:
     """Set in the replica's process before anything of the engine is imported; its children inherit it."""
     reasoning: bool
     """The model thinks before it answers: vLLM was given a reasoning parser."""
-    local: bool
-    """The files are here: nothing is to be downloaded."""
+    hub: HubModel | None
+    """Where the files are fetched from; None: they are here."""
 
 
 def settings(spec: ModelSpec) -> Settings:
@@ -52,7 +52,7 @@ def settings(spec: ModelSpec) -> Settings:
         llm_config=llm_config,
         environment=environment(on_cpu=not spec.gpus, local=local),
         reasoning=bool(arguments.get("reasoning_parser")),
-        local=local,
+        hub=hub,
     )
 
 
