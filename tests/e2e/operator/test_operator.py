@@ -283,7 +283,8 @@ def test_an_upgrade_re_rolls_nothing_and_its_image_waits_for_approval(
     desk: PlayedDesk, operators: list[OperatorProcess], tmp_path: Path, figure: Callable[[str], None]
 ):
     """KubeRay is awake here: it would answer any change of the cluster with another one."""
-    wait_for("the RayCluster appears", desk.ray_cluster, 60)
+    desk.comes_up()  # what never served would be begun anew by another image
+    desk.wake_kuberay()
     before, cluster = desk.service(), _ray_clusters(desk)
     old = operators[0]
     image = {"FOLIO_SERVING_IMAGE": "folio/serving:next"}
