@@ -5,14 +5,13 @@ A portfolio serves without them, so that trouble with one never keeps the rest f
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from folio_operator.apply import Applier, NameConflictError
 from folio_operator.children import Manifest
-from folio_operator.cluster import OPTIONAL, POD_MONITOR, ApiError, Body, Kind, kind_of
+from folio_operator.cluster import OPTIONAL, POD_MONITOR, ApiError, Body, Kind, key_of, kind_of
 from folio_operator.exposure import EXPOSED, taken
 from folio_operator.refusals import refusal
 from folio_operator.status import Finding
@@ -50,8 +49,7 @@ class Extras:
 
     async def _one(self, owner: Body, manifest: Manifest) -> Finding | None:
         if kind_of(manifest) is POD_MONITOR:
-            with contextlib.suppress(NameConflictError, ApiError):  # of no client's concern
-                await self._stored(owner, manifest)
+            await self._monitor(owner, manifest)
             return None
         try:
             return taken(await self._stored(owner, manifest))
@@ -61,6 +59,14 @@ class Extras:
             if error.passes_by_itself:
                 raise
             return Finding(EXPOSED, "False", *_refused(kind_of(manifest), error))
+
+    async def _monitor(self, owner: Body, manifest: Manifest) -> None:
+        """Bring it about where that can be: being scraped is of no client's concern, and no condition."""
+        try:
+            await self._stored(owner, manifest)
+        except (NameConflictError, ApiError) as trouble:
+            if getattr(trouble, "status", None) != 404:  # which was logged already
+                logger.warning("the PodMonitor %s is left out: %s", key_of(manifest), trouble)
 
     async def _stored(self, owner: Body, manifest: Manifest) -> Body:
         kind = kind_of(manifest)

@@ -206,6 +206,17 @@ async def test_a_cluster_without_pod_monitors_is_no_trouble(settled: Shell):
     assert settled.cluster.names(kinds.POD_MONITOR) == set()
 
 
+async def test_a_pod_monitor_that_is_refused_is_logged_and_is_no_trouble(
+    settled: Shell, caplog: pytest.LogCaptureFixture
+):
+    settled.upgrade(Installation(monitoring_namespace="monitoring"))
+    settled.cluster.refused["apply", "PodMonitor"] = ApiError(403, "not yours", "PATCH")
+    await settled.pass_over()
+
+    assert settled.condition("Programmed") == ("True", "Confirmed")
+    assert "is left out: PATCH: not yours" in caplog.text
+
+
 async def test_an_installation_that_says_nothing_more_of_egress_takes_its_policies_away_and_leaves_ray_alone(
     settled: Shell,
 ):
