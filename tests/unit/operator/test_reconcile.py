@@ -481,4 +481,4 @@ async def test_what_serve_was_asked_for_is_read_once_an_edit_and_forgotten_with_
 
     settled.cluster.remove(kinds.PORTFOLIO, DESK)
     await settled.pass_over()
-    assert settled.gatherer._configurations == {}
+    assert len(settled.gatherer._configurations) == 0
