@@ -28,6 +28,7 @@ from folio_operator.conditions import utc_now
 from folio_operator.credentials import Reader
 from folio_operator.desired import Circumstances
 from folio_operator.events import Recorder
+from folio_operator.garbage import collect_seldom
 from folio_operator.gateways import HttpGateways
 from folio_operator.gather import Gatherer
 from folio_operator.kuberay import KubeRay
@@ -93,11 +94,13 @@ class Operator:
         )
         turn.catch_signals()
         running = asyncio.create_task(kopf.run_tasks(watching, ignored=ours), name="kopf")
+        collecting = asyncio.create_task(collect_seldom(), name="garbage")
         looking = asyncio.create_task(_lasting(late.run), name="late-kinds") if settings.namespaces else None
         await _first(turn.stop.wait(), running)
         drained.set()
         await workers
         resync.cancel()
+        collecting.cancel()
         if looking is not None:
             looking.cancel()
         kopf_stop.set()
