@@ -101,8 +101,9 @@ def _wait_until_served(extensions: client.ApiextensionsV1Api, name: str) -> None
     pytest.fail(f"{name} was not established within 30 s")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(api: client.ApiClient, _kinds: None) -> Iterator[Server]:
+    """It goes with its module: an operator that a later test installs would find portfolios in it."""
     core = client.CoreV1Api(api)
     namespace = f"folio-crds-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": namespace}})
