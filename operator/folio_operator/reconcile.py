@@ -14,7 +14,16 @@ from folio_api.table import GatewayState
 from folio_operator.apply import Applier
 from folio_operator.canary import Course, course
 from folio_operator.children import Installation, Manifest, gateway_secret
-from folio_operator.cluster import POD, PORTFOLIO, RAY_CLUSTER, RAY_SERVICE, REVISION, SECRET, Body, kind_of
+from folio_operator.cluster import (
+    POD,
+    PORTFOLIO,
+    RAY_CLUSTER,
+    RAY_SERVICE,
+    REVISION,
+    SECRET,
+    Body,
+    kind_of,
+)
 from folio_operator.decide import decide
 from folio_operator.exposure import exposure
 from folio_operator.extras import Extras
@@ -52,6 +61,8 @@ class Rhythm:
     """Seconds between two looks at what sends no events."""
 
     converging: float = 2.0
+    soonest: float = 0.4
+    """After an edit of the RayService: gateways take most edits within a second."""
     converged: float = 30.0
     refused: float = 60.0
     """After the API server refused something that a person must put right."""
@@ -86,6 +97,8 @@ class Reconciler:
     deaths: Deaths = field(default_factory=Deaths)
     tallies: Tallies = field(default_factory=Tallies)
     _rests: dict[Key, Rest] = field(default_factory=dict)
+    _edited: dict[Key, tuple[int, float]] = field(default_factory=dict)
+    """The generation of each RayService, and when it was first seen."""
 
     def __post_init__(self) -> None:
         self.extras = Extras(self.applier, self.monotonic)
@@ -100,7 +113,7 @@ class Reconciler:
             return await self._see_off(key, body)
         rest = self._rests.get(key)
         if rest is not None and await self._is_at_rest(key, rest):
-            return rest.after
+            return self._sooner(key, rest.after)
         gathered = await unless_refused(self.gatherer.gather(body))
         if isinstance(gathered, Problem):
             await self.reporter.portfolio(body, _unreadable(key, gathered))
@@ -113,6 +126,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         """A portfolio is gone: its children go by their owner reference."""
         self._rests.pop(key, None)
+        self._edited.pop(key, None)
         self.patience.forget(key)
         self.leaver.kuberay.forget(key)
         self.realizer.drains.forget(key)
@@ -167,7 +181,7 @@ class Reconciler:
             self._rests[key] = Rest(seen, before, status, telling(gateway), until, after)
         else:
             self._rests.pop(key, None)
-        return after
+        return self._sooner(key, after)
 
     async def _pass(
         self, body: Body, gathered: Gathered
@@ -258,6 +272,18 @@ class Reconciler:
             return self.rhythm.converged if is_converged(found) else self.rhythm.converging
         exists = self.applier.store.get(RAY_SERVICE, gathered.portfolio.key) is not None
         return self.rhythm.converged if exists else None
+
+    def _sooner(self, key: Key, after: float | None) -> float | None:
+        """Return less than the poll of what converges while the RayService's edit is young: as much as went
+        by since, so that the gateway is asked often at first, and then ever more seldom.
+        """
+        service = self.applier.store.get(RAY_SERVICE, key)
+        if service is None or after != self.rhythm.converging:
+            return after
+        generation, now = service["metadata"].get("generation", 0), self.monotonic()
+        if key not in self._edited or self._edited[key][0] != generation:
+            self._edited[key] = (generation, now)
+        return min(max(now - self._edited[key][1], self.rhythm.soonest), after)
 
     def _due_seconds(
         self, gathered: Gathered, trouble: Finding | None, *others: float | None

@@ -45,9 +45,15 @@ async def test_the_gateway_is_asked_often_until_converged_and_seldom_then(shell:
     shell.cluster.edit(kinds.RAY_SERVICE, DESK, "status.observedGeneration", 1)
     assert await shell.pass_over() == 30.0  # no cluster yet: an event will tell, or its pods' silence
     shell.serve_runs("gateway")
-    assert await shell.pass_over() == 2.0
+    assert await shell.pass_over() == 0.4  # and now the models are asked for, which is another edit
+    assert await shell.pass_over() == 0.4
+    for waited, then in ((0.4, 0.4), (0.4, 0.8), (0.8, 1.6), (1.6, 2.0), (60.0, 2.0)):
+        shell.clock.seconds += waited
+        assert await shell.pass_over() == pytest.approx(then)
     shell.everything_runs()
     assert await shell.pass_over() == 30.0
+    shell.write({POLICY: {"limits.deadline": "21s"}})
+    assert await shell.pass_over() == 0.4
 
 
 async def test_one_bad_model_is_degraded_and_the_portfolio_ready(settled: Shell):
