@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +24,11 @@ from folio_serving.replicas import Download
 
 PREFIX = "download"
 TELL_SECONDS = 1.0
+LEAVE_SECONDS = 2.0
+"""How long the end of a download waits for its notice to be taken down."""
+
+BOARD_SECONDS = 0.5
+"""How long one board is waited for: others have something to tell where a node is out of reach."""
 
 
 class Board:
@@ -64,7 +69,7 @@ class Notice:
     ) -> None:
         self._ended.set()
         if self._telling is not None:
-            self._telling.join()
+            self._telling.join(LEAVE_SECONDS)
 
     def _keep_telling(self) -> None:
         """Beside the download: trouble here is none of its."""
@@ -92,17 +97,19 @@ class Notice:
 class Boards:
     """Reads what replicas put up, for whoever asks; a head that is away keeps nobody waiting twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, find: Callable[[], dict[str, Any]] | None = None) -> None:
+        self._find = find or _boards
         self._finding: asyncio.Future[dict[str, Any]] | None = None
 
     async def read(self) -> Mapping[str, Download]:
         """Return by application what its replica that has most before it tells."""
         if self._finding is None or self._finding.done():
             # Blocks on the head for some milliseconds, and for long when it is away.
-            self._finding = asyncio.get_running_loop().run_in_executor(None, _boards)
+            self._finding = asyncio.get_running_loop().run_in_executor(None, self._find)
         found = await asyncio.shield(self._finding)
         told = await asyncio.gather(
-            *(board.told.remote() for board in found.values()), return_exceptions=True
+            *(asyncio.wait_for(board.told.remote(), BOARD_SECONDS) for board in found.values()),
+            return_exceptions=True,
         )
         return _least(zip(found, told, strict=True))
 

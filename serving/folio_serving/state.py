@@ -60,12 +60,12 @@ class Reporter:
 
     async def state(self, *, own: bool) -> bytes:
         """Return this replica's state, or that of all gateway replicas as JSON."""
-        mine = await self._with_downloads(self.own())
+        addresses = () if own else self._fleet.addresses(GATEWAY_APPLICATION)
+        peers = [address for address in addresses if address.replica != self._replica]
+        # At once: who asks waits for three seconds in all.
+        mine, *others = await asyncio.gather(self._with_downloads(self.own()), *map(self._peer, peers))
         if own:
             return mine.model_dump_json().encode()
-        addresses = self._fleet.addresses(GATEWAY_APPLICATION)
-        peers = [address for address in addresses if address.replica != self._replica]
-        others = await asyncio.gather(*(self._peer(address) for address in peers))
         models = _with_wakes(mine.models, others)
         return GatewayState(replicas=(mine, *others), models=models).model_dump_json().encode()
 

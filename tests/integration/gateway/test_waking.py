@@ -92,6 +92,29 @@ async def test_a_model_that_was_never_there_says_downloading_and_then_pending(po
     assert (await told(portfolio)).state == "Pending"
 
 
+async def test_peers_are_asked_while_ray_is_asked_how_far_downloads_are(
+    portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def told_after_the_peer_was_asked() -> dict[str, Download]:
+        await asked.wait()
+        return {"model-sleeper": Download("hf://acme/tiny", 0, 480_000)}
+
+    def leaves(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        writer.close()
+
+    monkeypatch.setattr(portfolio.replicas, "downloads", told_after_the_peer_was_asked)
+    await asleep(portfolio)
+    await portfolio.chat()
+    async with await asyncio.start_server(leaves, "127.0.0.1", 0) as peer:
+        port = peer.sockets[0].getsockname()[1]
+        portfolio.replicas.put(GATEWAY_APPLICATION, Address("gateway-2", "127.0.0.1", port))
+
+        assert (await told(portfolio)).state == "Downloading"
+
+
 async def test_a_ray_that_does_not_say_how_far_downloads_are_keeps_nobody_waiting(
     portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,4 +76,4 @@ def _fetch(spec: ModelSpec, model: HubModel) -> None:
 
     here = serve.get_replica_context()
     with Notice(here.app_name, here.replica_tag, f"hf://{model.repository}") as notice:
-        fetch(model, notice.tell, spec.engine_args.get("download_dir"))
+        fetch(model, notice.tell, spec.engine_args)
