@@ -89,8 +89,10 @@ class Applier:
             live = await self._asked(kind, key)
             if live is not None:
                 _refuse_others(live, owner)
-            if live is not None and kind is SECRET:  # what it holds decides what is written of it
-                raise
+                if kind is not SECRET:
+                    self.store.found(live)
+                if kind in (SECRET, RAY_SERVICE):  # what it holds decides what is written of it
+                    raise
         return await self._write(wanted)
 
     async def _write(self, wanted: Manifest, *, new: bool = False) -> Body:

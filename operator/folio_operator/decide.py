@@ -13,7 +13,7 @@ from folio_operator.children import Installation
 from folio_operator.cluster import REVISION, Body, kind_of
 from folio_operator.desired import Circumstances, desired
 from folio_operator.drift import digest
-from folio_operator.gather import Gathered, ever_served, groups_of
+from folio_operator.gather import Gathered, groups_of, has_gateway
 from folio_operator.groups import without_counts, worker_groups
 from folio_operator.manifests import ray_cluster
 from folio_operator.plan import (
@@ -76,7 +76,7 @@ def decide(gathered: Gathered, installation: Installation) -> Decision:
     if service is None or tried.serving is None:
         return tried
     offered = _renewal(tried.serving, service, installation)
-    if not ever_served(service):  # nothing to disturb, and no second cluster: what keeps it down is put right
+    if not has_gateway(service):  # nothing to disturb, and no second cluster: what keeps it down is put right
         differs = offered is not None
         return replace(tried, new_cluster=differs, begins_anew=differs)
     rollout = portfolio.resource.spec.rollout.new_cluster

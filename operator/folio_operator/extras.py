@@ -64,9 +64,13 @@ class Extras:
         """Bring it about where that can be: being scraped is of no client's concern, and no condition."""
         try:
             await self._stored(owner, manifest)
-        except (NameConflictError, ApiError) as trouble:
-            if getattr(trouble, "status", None) != 404:  # which was logged already
-                logger.warning("the PodMonitor %s is left out: %s", key_of(manifest), trouble)
+        except NameConflictError as conflict:
+            logger.warning("the PodMonitor %s is left out: %s", key_of(manifest), conflict)
+        except ApiError as error:
+            if error.passes_by_itself:
+                raise
+            if error.status != 404:  # which was logged already
+                logger.warning("the PodMonitor %s is left out: %s", key_of(manifest), error)
 
     async def _stored(self, owner: Body, manifest: Manifest) -> Body:
         kind = kind_of(manifest)

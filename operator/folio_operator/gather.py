@@ -232,12 +232,10 @@ def gateway_trouble(service: Body | None) -> Iterator[Obstacle]:
 
 
 def has_gateway(service: Body | None) -> bool:
-    """Return whether there is anybody to ask: until then only events bring news."""
-    return bool(_active_status(service))
+    """Return whether a Ray cluster of it came up: KubeRay names the one that does, and keeps naming it.
 
-
-def ever_served(service: Body | None) -> bool:
-    """Return whether a Ray cluster of it came up: KubeRay names the one that does, and keeps naming it."""
+    Until then nobody is there to ask, and only events bring news.
+    """
     return bool(_active_status(service).get("rayClusterName"))
 
 

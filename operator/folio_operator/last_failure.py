@@ -13,6 +13,7 @@ from folio_api.table import ModelState
 BEFORE = "last failure: "
 """What comes before it, at the end of a message."""
 TRIED_AGAIN = "Retrying"
+ANSWERS = ("Ready", "Idle")
 GIVEN_UP = ("DeployFailed", "Unhealthy")
 
 
@@ -32,6 +33,8 @@ def after_failure(state: ModelState, cause: str) -> ModelState:
 
 
 def _cause(model: Mapping[str, Any]) -> str:
+    if model.get("state") in ANSWERS:
+        return ""
     message = str(model.get("message") or "")
     if BEFORE in message:
         return message.partition(BEFORE)[2]

@@ -91,8 +91,8 @@ class WorkQueue(Generic[K]):
                 group.create_task(self._work(), name=f"pass-{number}")
             await stop.wait()
             self._drop_waiting()
-            for _ in range(self.pace.workers):
-                self._due.put_nowait((math.inf, next(self._number), None))
+            for _ in range(self.pace.workers):  # before whatever events still bring
+                self._due.put_nowait((-math.inf, next(self._number), None))
 
     @property
     def depth(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from folio_api.meta import Key
 from folio_api.table import GatewayState
-from folio_operator.apply import Applier
+from folio_operator.apply import Applier, is_owned
 from folio_operator.canary import Course, course
 from folio_operator.children import Installation, Manifest, gateway_secret
 from folio_operator.cluster import (
@@ -156,8 +156,9 @@ class Reconciler:
         Where nothing hinders it, the work changes nothing of what is said here.
         """
         decision = decide(gathered, self.installation)
-        await self.reporter.portfolio(body, report(gathered, decision, Observed(), None))
-        return 0.0
+        status = await self.reporter.portfolio(body, report(gathered, decision, Observed(), None))
+        is_told = status.get("observedGeneration") is not None  # else it was deleted meanwhile
+        return 0.0 if is_told else self.rhythm.converging
 
     async def _is_at_rest(self, key: Key, rest: Rest) -> bool:
         """Return whether nothing that the last pass looked at is another, and nothing is due."""
@@ -195,7 +196,7 @@ class Reconciler:
         seen = replace(self._look(body, gathered), gateway=await self._ask_gateway(key, secret))
         again, retry_seconds = self.patience.due(key, seen.applications, self.monotonic())
         trouble = None
-        if decision.begins_anew:
+        if decision.begins_anew and gathered.service is not None and is_owned(gathered.service, body):
             trouble = await hindrance(self.leaver.leave(body))
             if trouble is None:  # the next pass makes it
                 return body.get("status") or {}, seen.gateway, 0.0, None

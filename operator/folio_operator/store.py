@@ -46,8 +46,10 @@ class Store:
     _shared: Shared = field(default_factory=Shared)
     _echoes: dict[tuple[str, int], None] = field(default_factory=dict)
     """Writes of ours whose events are still to come."""
-    _gone: dict[str, None] = field(default_factory=dict)
-    """The uids that were deleted: a late answer to a write must not bring them back."""
+    _gone: dict[str, int] = field(default_factory=dict)
+    """The uids that were deleted, and at which version: a late answer to a write must not bring them back. A
+    watch by labels says deleted too of what lost its label, and lives on in newer versions.
+    """
 
     def put(self, body: Body) -> bool:
         """Keep the object unless a newer version is here; return whether it was news."""
@@ -71,6 +73,11 @@ class Store:
             while len(self._echoes) > MOST_ECHOES:
                 del self._echoes[next(iter(self._echoes))]
 
+    def found(self, body: Body) -> None:
+        """Keep what the API server has just shown, asked for it by name: it lives, whatever watches said."""
+        self._gone.pop(uid_of(body), None)
+        self.put(body)
+
     def is_echo(self, body: Body) -> bool:
         """Return whether this event is of such a write. It is told once."""
         written = (uid_of(body), version_of(body))
@@ -86,12 +93,12 @@ class Store:
         """
         known = self._objects[kind].get(trace.key)
         is_newer = known is None or uid_of(known) != trace.uid or trace.version > version_of(known)
-        return is_newer and trace.uid not in self._gone
+        return is_newer and trace.version > self._gone.get(trace.uid, -1)
 
     def drop(self, body: Body) -> None:
         """Forget a deleted object; a successor of the same name stays."""
         kind, key = kind_of(body), key_of(body)
-        self._bury(uid_of(body))
+        self._bury(body)
         known = self._objects[kind].get(key)
         if known is not None and uid_of(known) == uid_of(body):
             del self._objects[kind][key]
@@ -122,8 +129,8 @@ class Store:
     def count(self, kind: Kind) -> int:
         return len(self._objects[kind])
 
-    def _bury(self, uid: str) -> None:
-        self._gone[uid] = None
+    def _bury(self, body: Body) -> None:
+        self._gone[uid_of(body)] = version_of(body)
         while len(self._gone) > MOST_TOMBSTONES:
             del self._gone[next(iter(self._gone))]
 

@@ -20,7 +20,7 @@ from folio_operator.canary import with_trial
 from folio_operator.cluster import Body
 from folio_operator.decide import planned
 from folio_operator.desired import desired
-from folio_operator.gather import ever_served
+from folio_operator.gather import has_gateway
 from folio_operator.plan import PLANNED, SECOND_CLUSTER, Change, Effect, Plan, plan
 from folio_operator.revisions import newest, restored
 from folio_operator.trials import candidates, served
@@ -51,7 +51,7 @@ def plan_against(held: reading.Held, loaded: Loaded, name: str | None) -> Plan:
     body, service = held.portfolio(accepted.key.name), held.service(accepted.key.name)
     kept = held.revisions_of(body) if body is not None else ()
     last = restored(accepted, newest(served(kept)))
-    if last is None or service is None or not ever_served(service):
+    if last is None or service is None or not has_gateway(service):
         return plan(desired(accepted, PLANNED), None)
     wanted = _annotated(accepted, body)
     found = with_trial(planned(wanted, last, service), wanted, last, candidates(kept))

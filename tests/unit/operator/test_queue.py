@@ -195,3 +195,26 @@ async def test_stop_finishes_the_running_pass_and_drops_the_waiting_ones() -> No
         await asyncio.sleep(0.01)
         assert queue.depth == 1
     assert finished == ["a"]
+
+
+async def test_what_events_still_bring_after_a_stop_is_not_begun() -> None:
+    begun: list[str] = []
+
+    async def slow(key: str) -> float:
+        begun.append(key)
+        await asyncio.sleep(0.05)
+        return 0.0
+
+    one = Pace(workers=1, settle_seconds=0.001, settle_most_seconds=0.01)
+    async with working(slow, one) as queue:
+        queue.put("a")
+        await asyncio.sleep(0.02)
+        bringing = asyncio.create_task(_bring(queue))
+    await bringing
+    assert begun == ["a"]
+
+
+async def _bring(queue: WorkQueue[str]) -> None:
+    for number in range(20):
+        await asyncio.sleep(0.005)
+        queue.put(str(number))

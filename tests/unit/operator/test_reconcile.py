@@ -59,6 +59,10 @@ async def test_one_gateway_is_enough_to_begin_and_a_lost_one_is_asked_for_again(
     shell.write()
     await shell.pass_over()
     assert gateways(shell) == (1, 1)
+    counted = {"rayClusterStatus": {"desiredCPU": "0", "head": {}}}  # KubeRay's first word, of no cluster yet
+    shell.cluster.edit(kinds.RAY_SERVICE, DESK, "status", {"activeServiceStatus": counted})
+    await shell.pass_over()
+    assert gateways(shell) == (1, 1)
 
     shell.serve_runs("gateway")
     await shell.pass_over()
@@ -69,11 +73,30 @@ async def test_one_gateway_is_enough_to_begin_and_a_lost_one_is_asked_for_again(
     assert gateways(shell) == (2, 1)
 
 
+async def test_a_ray_service_that_lost_its_label_is_found_again_and_keeps_its_models(settled: Shell):
+    """A watch by labels says that it was deleted."""
+    service = settled.service()
+    settled.store.drop(service)
+    with pytest.raises(ApiError):
+        await settled.reconciler.reconcile(DESK)
+    assert settled.service() == service
+
+    await settled.pass_over()
+    assert settled.service()["spec"] == service["spec"]
+
+
 async def test_a_pass_that_changes_nothing_writes_and_reads_nothing(settled: Shell):
     await settled.pass_over()
 
     assert settled.cluster.writes == []
     assert settled.cluster.reads == []
+
+
+async def test_a_portfolio_that_goes_before_its_first_word_is_not_told_again_at_once(shell: Shell):
+    shell.write()
+    shell.cluster.refused["apply status", "ModelPortfolio"] = ApiError(404, "it is gone", "PATCH")
+
+    assert await shell.reconciler.reconcile(DESK) == 2.0
 
 
 async def test_a_new_portfolio_is_told_what_becomes_of_it_before_anything_is_made(shell: Shell):

@@ -10,6 +10,7 @@ from tests.unit.operator.shell import DESK, GHOST, Shell
 from folio_api.meta import Key
 from folio_operator import cluster as kinds
 from folio_operator.children import Installation
+from folio_operator.cluster import ApiError
 
 BIGGER_HEAD = {PORTFOLIO: {"ray": {"head": {"resources": {"requests": {"cpu": "2", "memory": "6Gi"}}}}}}
 
@@ -113,6 +114,16 @@ async def test_an_image_that_was_wrong_from_the_start_is_put_right_without_appro
 
     head = shell.service()["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
     assert head["containers"][0]["image"] == "folio/serving:right"
+
+
+async def test_what_a_predecessor_left_is_waited_for_and_not_begun_anew(shell: Shell):
+    shell.write()
+    await shell.pass_over()
+    shell.cluster.edit(kinds.RAY_SERVICE, DESK, "metadata.ownerReferences.0.uid", "of-a-former-one")
+    shell.write({PORTFOLIO: {"ray.image": "folio/serving:right"}})
+
+    with pytest.raises(ApiError, match="it goes with the portfolio of this name that was deleted"):
+        await shell.reconciler.reconcile(DESK)
 
 
 async def test_an_edit_in_place_of_what_never_served_keeps_its_ray_service(shell: Shell):

@@ -312,6 +312,17 @@ def test_a_failure_is_remembered_beside_what_keeps_the_next_try_from_beginning()
     assert last_failures([found.model_dump()]) == {"triage": "OSError: no such file"}
 
 
+def test_a_model_that_answers_has_no_failure_whatever_is_told_beside_it():
+    """It tells of its next version, which failed: read back, it would be told again, and longer each time."""
+    beside = {
+        "name": "triage",
+        "state": "Ready",
+        "message": "(tried again; last failure: OSError: no such file)",
+    }
+
+    assert last_failures([beside]) == {}
+
+
 def test_a_failure_is_forgotten_once_the_model_answers():
     found = model("triage", tried_again("Ready"))
 

@@ -33,6 +33,22 @@ def test_a_late_answer_does_not_bring_back_what_was_deleted():
     assert store.get(POLICY, A) is None
 
 
+def test_what_only_lost_its_label_comes_back_with_its_next_version():
+    store = Store()
+    store.put(policy(5))
+    store.drop(policy(6))
+    assert store.put(policy(7))
+    assert store.get(POLICY, A) == policy(7)
+
+
+def test_what_was_found_alive_is_kept_whatever_a_watch_said():
+    store = Store()
+    store.put(policy(5))
+    store.drop(policy(6))
+    store.found(policy(6))
+    assert store.get(POLICY, A) == policy(6)
+
+
 def test_a_successor_of_the_same_name_outlives_the_deletion_of_the_first():
     store = Store()
     store.put(policy(5, "1"))
