@@ -147,10 +147,13 @@ class Book:
         return Grant(report.counter, count.window, share.granted, left, count.spent, stock, short)
 
     def _count(self, counter: CounterId, now: float) -> _Count:
-        """Return the count of the present window; what was counted in an earlier one is over."""
+        """Return the count of the present window; what was counted in an earlier one is over.
+
+        Windows only go forward: a clock that is set back must not forget what was spent.
+        """
         window = int(now // counter.window_seconds)
         known = self._counts.get(counter)
-        if known is None or known.window != window:
+        if known is None or known.window < window:
             known = self._counts[counter] = _Count(window, (window + 1) * counter.window_seconds)
         return known
 
@@ -189,7 +192,10 @@ class Lease:
     _rate: float = 0.0
     _rated_at: float = -math.inf
     _rated_total: int = 0
+    _told: int = -1
+    """The total that was last put into a report."""
     _reported: int = -1
+    """The total that the Book answered to."""
 
     @property
     def total(self) -> int:
@@ -219,13 +225,17 @@ class Lease:
         """Whether the Book ought to hear of it: something was spent, or something is held in vain."""
         return self.total != self._reported or self.granted > self.total or self.need > 0
 
+    def is_unheard(self) -> bool:
+        """Whether something was spent before the Book's first word, which it thus knows nothing of."""
+        return self.window < 0 and self.used > 0
+
     def report(self, now: float) -> Report:
         """Return what to tell the Book. What the lease needs no longer it gives back, before it says so."""
         self._rate_spending(now)
         lapsed = now >= self.fresh_until
         target = self.total + max(self.need, 0 if lapsed else self._advance())
         self.granted = min(self.granted, self.total if lapsed else target)
-        self._reported = self.total
+        self._told = self.total
         want = max(0, target - self.granted)
         lacks = max(0, self.total + self.need - self.granted)
         return Report(self.counter, self.limit, self.window, self.used, self.granted, lacks, want)
@@ -234,6 +244,8 @@ class Lease:
         """Hear the Book's answer to a report made at `asked_at`."""
         if grant.window != self.window:
             self._open(grant.window)
+        else:
+            self._reported = self._told
         self.granted, self.spent, self.stock = grant.granted, grant.spent, grant.stock
         self.ends = asked_at + grant.seconds_left
         self.fresh_until = asked_at + LEASE_SECONDS

@@ -1,7 +1,7 @@
 """A gateway replica's leases of every budget: spent from at once, renewed in the background.
 
 A request waits for the counter only when the slice is too small for it: once when a tenant is new, and
-near the end of a budget. A counter that does not answer leaves what is leased for ten seconds, then
+near the end of a budget. A counter that does not answer leaves what is leased for a minute, then
 nothing.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
@@ -28,6 +29,9 @@ WAIT_SECONDS = 1.0
 """How long a request waits for the counter."""
 DOWN_SECONDS = 0.5
 """How long nobody waits for a counter that did not answer."""
+SILENT_SECONDS = 10.0
+"""After which a counter that did not answer is said not to count, though leases last longer: more than a
+quiet renewal takes."""
 MOST_SUBJECTS = 20
 """Of each budget in the metrics: those that spent most."""
 
@@ -48,6 +52,8 @@ class Leases:
         self._down_until = -1.0
         self._answered = False
         self._exchanged_at = -1.0
+        self._heard_at = -math.inf
+        """When the counter was asked what it last answered."""
         self.exceeded: Tally[tuple[str, str]] = Tally()
         """Queries by the budget that they met at its end, and by what was done: Refused or Cheapest."""
 
@@ -101,10 +107,7 @@ class Leases:
 
     def is_told(self, lease: Lease) -> bool:
         """Whether the counter has the last word on what is left; else it does not answer."""
-        return self._answered and self._is_counted(lease)
-
-    def _is_counted(self, lease: Lease) -> bool:
-        return lease.is_valid(self._clock())
+        return self._answered and lease.is_valid(self._clock())
 
     def states(self) -> tuple[BudgetState, ...]:
         """Return what is known of every budget that the whole portfolio shares."""
@@ -151,14 +154,14 @@ class Leases:
         return [lease for leases in most for lease in leases]
 
     def _state(self, budget: Budget) -> BudgetState:
-        lease = self.lease(budget, "")
+        lease, now = self.lease(budget, ""), self._clock()
         scale = SCALE[budget.unit]
         return BudgetState(
             name=budget.name,
             unit=budget.unit,
             used=max(lease.spent, lease.used) / scale,
             limit=lease.limit / scale,
-            counted=self._is_counted(lease),
+            counted=lease.is_valid(now) and now - self._heard_at < SILENT_SECONDS,
         )
 
     async def _renew(self) -> None:
@@ -177,7 +180,7 @@ class Leases:
         """Drop the leases of windows that are over; whoever spends again makes another."""
         over = [one for one in self._leases.values() if now >= one.ends and not one.reserved and not one.need]
         for lease in over:
-            if lease.counter.subject:
+            if lease.counter.subject and not lease.is_unheard():
                 del self._leases[lease.counter]
 
     async def _exchange_soon(self) -> None:
@@ -198,7 +201,7 @@ class Leases:
         except Exception as error:  # noqa: BLE001 - whatever keeps it from answering, onExceeded applies
             self._is_down(repr(error))
             return
-        self._down_until, self._answered = -1.0, True
+        self._down_until, self._answered, self._heard_at = -1.0, True, asked_at
         for grant in grants:
             if (lease := self._leases.get(grant.counter)) is not None:
                 lease.take(grant, asked_at)

@@ -52,6 +52,16 @@ class Namespace:
     def delete(self, kind: Kind, name: str) -> None:
         self._send("DELETE", f"{self._path(kind)}/{name}")
 
+    def take_finalizers(self, *kinds: Kind) -> None:
+        """Take the finalizers off all objects of these kinds: who would, is gone, and they would stay for ever."""
+        for kind in kinds:
+            for each in self.list(kind):
+                try:
+                    self.merge(kind, each["metadata"]["name"], {"metadata": {"finalizers": None}})
+                except client.ApiException as error:
+                    if error.status != 404:  # else it has gone by itself
+                        raise
+
     def _path(self, kind: Kind) -> str:
         root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.api_version}"
         return f"{root}/namespaces/{self.name}/{kind.plural}"

@@ -14,14 +14,18 @@ from tests.e2e.operator.desk import PlayedDesk
 from tests.e2e.operator.process import OperatorProcess, PlayedGateways
 from tests.e2e.world import Namespace, wait_for
 
+from folio_operator import cluster as kinds
+
 
 @pytest.fixture(scope="module")
 def namespace(api: client.ApiClient, _kinds: None) -> Iterator[Namespace]:  # noqa: F811
     core = client.CoreV1Api(api)
     name = f"folio-e2e-{uuid.uuid4().hex[:8]}"
     core.create_namespace({"metadata": {"name": name}})
-    yield Namespace(api, name)
+    found = Namespace(api, name)
+    yield found
     core.delete_namespace(name)
+    found.take_finalizers(kinds.PORTFOLIO)
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,7 @@ def leaving(api: client.ApiClient, kuberay: KubeRay, gateways: PlayedGateways) -
     yield desk
     with suppress(client.ApiException):
         core.delete_namespace(name)
-    for each in desk.namespace.list(kinds.RAY_CLUSTER):  # or it stays for ever
-        no_more = {"metadata": {"finalizers": None}}
-        desk.namespace.merge(kinds.RAY_CLUSTER, each["metadata"]["name"], no_more)
+    desk.namespace.take_finalizers(kinds.PORTFOLIO, kinds.RAY_CLUSTER)
 
 
 @pytest.fixture

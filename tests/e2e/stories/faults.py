@@ -42,7 +42,7 @@ class Faults:
         """Wait until two gateway replicas run, each in a pod of its own."""
         wait_for(
             "two gateway replicas in two pods",
-            lambda: list(self.gateways(portfolio).values()) == [1, 1],
+            lambda: self._are_apart(portfolio),
             BACK_SECONDS,
         )
 
@@ -57,7 +57,8 @@ class Faults:
 
     def crash(self, pod: str) -> None:
         """Kill all processes of a pod, and with them its container."""
-        self.inside(pod, "kill -9 -1")
+        with suppress(CommandError, subprocess.TimeoutExpired):  # the connection ends with it
+            self.inside(pod, "kill -9 -1")
 
     def destroy(self, *pods: dict[str, Any]) -> None:
         """Delete pods without any grace."""
@@ -98,15 +99,22 @@ class Faults:
         return {each["metadata"]["uid"] for name in portfolios for each in self.story.pods(name)}
 
     def inside(self, pod: str, script: str) -> str:
-        """Run a script of bash in a pod; what cannot be run there says nothing."""
+        """Run a script of bash in a pod."""
         command = ("kubectl", "exec", "-n", self.story.namespace.name, pod, "--", "bash", "-c", script)
-        with suppress(CommandError, subprocess.TimeoutExpired):
-            return run(*command, seconds=20).strip()
-        return ""
+        return run(*command, seconds=20).strip()
+
+    def _are_apart(self, portfolio: str) -> bool:
+        with suppress(CommandError, subprocess.TimeoutExpired):  # a pod may be going or coming
+            return list(self.gateways(portfolio).values()) == [1, 1]
+        return False
 
     def _count(self, pod: str, process: str) -> int:
+        """Return how many such processes run there; raise where nobody can say, after a second try: connections break."""
         lines = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'"
-        return int(self.inside(pod, f"{lines} | grep -ac '{process}' || true") or 0)
+        script = f"{lines} | grep -ac '{process}' || true"
+        with suppress(CommandError):
+            return int(self.inside(pod, script))
+        return int(self.inside(pod, script))
 
 
 def outage(load: Load) -> str:

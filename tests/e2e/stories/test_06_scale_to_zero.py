@@ -78,11 +78,13 @@ def wake(desk: Story) -> tuple[float, float, float]:
 
     def answered() -> bool:
         nonlocal said
-        seen = desk.model("desk", "sleeper")
+        status = desk.status("desk")  # once: model and condition are of one moment
+        seen = next(each for each in status["models"] if each["name"] == "sleeper")
         if (seen["state"], seen.get("reason")) == ("Pending", "Waking"):
             said = min(said, time.monotonic() - began)
             assert seen["servedBy"] == "triage", seen
-            assert desk.condition("desk", "ModelsReady") == ("True", "AllReady")
+            ready = next(each for each in status["conditions"] if each["type"] == "ModelsReady")
+            assert (ready["status"], ready["reason"]) == ("True", "AllReady")
         answer = weights.ask(desk, "desk", DATE)
         assert answer.status == 200, answer.text
         assert answer.model in ("triage", "sleeper")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.integration.gateway.conftest import Portfolio, own_model, rung, table_of
 
@@ -284,15 +285,34 @@ async def test_the_tokens_of_a_stream_count_against_the_limit_of_its_provider(
     assert '"reason":"QueueFull"' in second.text
 
 
+def heard(portfolio: Portfolio, count: int) -> asyncio.Event:
+    """Return what is set once the portfolio's client was sent so many events."""
+    enough, sent = asyncio.Event(), 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def counted(message: Any) -> None:
+            nonlocal sent
+            await send(message)
+            sent += message.get("body", b"").count(b'"content"')
+            if sent >= count:
+                enough.set()
+
+        await portfolio.process.app(scope, receive, counted)
+
+    portfolio.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
+    return enough
+
+
 @pytest.mark.parametrize("ending", ["broken", "left"])
 async def test_what_a_stream_said_before_it_broke_or_was_left_counts_too(
     portfolio: Portfolio, ending: str
 ) -> None:
     limit = {"tokens_per_minute": 80}
     async with saying(event() * 200, "text/event-stream", stays=ending == "left") as port:
+        all_said = heard(portfolio, 200)
         first = asyncio.create_task(asked(portfolio, port, Accept(signal="Always"), limit, stream=True))
         if ending == "left":
-            await asyncio.sleep(0.5)
+            await asyncio.wait_for(all_said.wait(), 10)
             first.cancel()
         await asyncio.wait([first])
         said = logged(portfolio)

@@ -87,6 +87,29 @@ def test_a_new_window_begins_at_midnight_with_nothing_spent() -> None:
     assert lease.reserve(4, midnight)
 
 
+def test_a_clock_that_is_set_back_over_midnight_forgets_nothing() -> None:
+    book, midnight = Book(), NOON + DAY / 2
+    today = Report(COUNTER, 10, int(midnight // DAY), 7, 7, 0, 0)
+    book.exchange("a", [today], midnight + 1)
+    (back,) = book.exchange("a", [today], midnight - 1)
+    (again,) = book.exchange("b", [today._replace(used=0, held=0, lacks=5, want=5)], midnight + 1)
+    assert (back.window, back.spent, back.seconds_left) == (today.window, 7, DAY + 1)
+    assert (again.spent, again.granted) == (7, 3)
+
+
+def test_a_lease_whose_report_got_lost_is_still_to_be_heard() -> None:
+    book = Book()
+    lease = leased(book, Lease(COUNTER, 10), 3, NOON)
+    lease.reserve(3, NOON)
+    leased(book, lease, 0, NOON)
+    lease.settle(lease.window, 3, 3)
+    lease.force(2)
+    lease.report(NOON)
+    assert lease.is_stirred()
+    leased(book, lease, 0, NOON)
+    assert not lease.is_stirred()
+
+
 def test_what_was_reserved_before_midnight_is_not_booked_on_the_new_day() -> None:
     book = Book()
     lease = leased(book, Lease(COUNTER, 10), 10, NOON)

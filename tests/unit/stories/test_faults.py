@@ -1,8 +1,12 @@
 """What story 5 reckons by: which command switches a node, and how long nothing was answered."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
-from tests.e2e.stories import nodes
+from tests.e2e.stories import faults, nodes
 from tests.e2e.stories.load import Load, Request
+from tests.e2e.stories.release import CommandError
 
 
 @pytest.mark.parametrize(
@@ -22,3 +26,23 @@ def test_the_longest_silence_lies_between_two_answers_whatever_was_lost_meanwhil
     load = Load(tuple(Request(at, seconds, "r", "m", "", lost) for at, seconds, lost in answers))
     assert load.silence == (1.5, 6.1)
     assert load.silence_seconds == pytest.approx(4.6)
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_processes_are_counted_or_it_is_said_that_nobody_could(monkeypatch, failures):
+    said: Any = iter([CommandError("error dialing backend")] * failures + ["2\n"])
+
+    def run(*_: str, seconds: float) -> str:
+        answer = next(said)
+        if isinstance(answer, CommandError):
+            raise answer
+        return str(answer)
+
+    pod = {"metadata": {"name": "a"}, "status": {"phase": "Running"}}
+    story: Any = SimpleNamespace(pods=lambda *_: [pod], namespace=SimpleNamespace(name="n"))
+    monkeypatch.setattr(faults, "run", run)
+    if failures > 1:
+        with pytest.raises(CommandError, match="dialing"):
+            faults.Faults(story).gateways("desk")
+    else:
+        assert faults.Faults(story).gateways("desk") == {"a": 2}
