@@ -30,6 +30,7 @@ from folio_operator.cluster import (
 )
 from folio_operator.naming import Naming
 from folio_operator.obstacles import slim
+from folio_operator.recent import Recent
 from folio_operator.sharing import Shared
 
 MOST_TOMBSTONES = 10_000
@@ -44,9 +45,9 @@ class Store:
     _owned: dict[Key, set[tuple[Kind, Key]]] = field(default_factory=lambda: defaultdict(set))
     _naming: Naming = field(default_factory=Naming)
     _shared: Shared = field(default_factory=Shared)
-    _echoes: dict[tuple[str, int], None] = field(default_factory=dict)
+    _echoes: Recent[tuple[str, int], bool] = field(default_factory=lambda: Recent(MOST_ECHOES))
     """Writes of ours whose events are still to come."""
-    _gone: dict[str, int] = field(default_factory=dict)
+    _gone: Recent[str, int] = field(default_factory=lambda: Recent(MOST_TOMBSTONES))
     """The uids that were deleted, and at which version: a late answer to a write must not bring them back. A
     watch by labels says deleted too of what lost its label, and lives on in newer versions.
     """
@@ -69,22 +70,19 @@ class Store:
     def wrote(self, body: Body) -> None:
         """Keep what came of a write of ours, and holds nothing new besides: its event asks for no pass."""
         if self.put(body):
-            self._echoes[uid_of(body), version_of(body)] = None
-            while len(self._echoes) > MOST_ECHOES:
-                del self._echoes[next(iter(self._echoes))]
+            self._echoes.put((uid_of(body), version_of(body)), value=True)
 
     def found(self, body: Body) -> None:
         """Keep what the API server has just shown, asked for it by name: it lives, whatever watches said."""
-        self._gone.pop(uid_of(body), None)
+        self._gone.forget(uid_of(body))
         self.put(body)
 
     def is_echo(self, body: Body) -> bool:
         """Return whether this event is of such a write. It is told once."""
         written = (uid_of(body), version_of(body))
-        if written not in self._echoes:
-            return False
-        del self._echoes[written]
-        return True
+        is_ours = self._echoes.get(written) is not None
+        self._echoes.forget(written)
+        return is_ours
 
     def lacks(self, kind: Kind, trace: Trace) -> bool:
         """Return whether that version of that object would be news.
@@ -93,12 +91,13 @@ class Store:
         """
         known = self._objects[kind].get(trace.key)
         is_newer = known is None or uid_of(known) != trace.uid or trace.version > version_of(known)
-        return is_newer and trace.version > self._gone.get(trace.uid, -1)
+        gone = self._gone.get(trace.uid)
+        return is_newer and (gone is None or trace.version > gone)
 
     def drop(self, body: Body) -> None:
         """Forget a deleted object; a successor of the same name stays."""
         kind, key = kind_of(body), key_of(body)
-        self._bury(body)
+        self._gone.put(uid_of(body), version_of(body))
         known = self._objects[kind].get(key)
         if known is not None and uid_of(known) == uid_of(body):
             del self._objects[kind][key]
@@ -128,11 +127,6 @@ class Store:
 
     def count(self, kind: Kind) -> int:
         return len(self._objects[kind])
-
-    def _bury(self, body: Body) -> None:
-        self._gone[uid_of(body)] = version_of(body)
-        while len(self._gone) > MOST_TOMBSTONES:
-            del self._gone[next(iter(self._gone))]
 
 
 def _sharing(revision: Body, others: Iterable[Body]) -> Body:
