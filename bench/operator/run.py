@@ -24,7 +24,7 @@ from typing import Any
 from bench.operator.api import connect
 from bench.operator.figures import Figures, table
 from bench.operator.measure import Bench, measure_bare, measure_folio
-from bench.operator.stage import account, kuberay_asleep
+from bench.operator.stage import account, definitions, kuberay_asleep
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> list[Figures]:
     bench = Bench(api, folder, folder / "kubeconfig", arguments.edits, arguments.idle)
     largest = max(arguments.sizes)
     try:
-        async with kuberay_asleep(api), account(api, bench.kubeconfig):
+        async with kuberay_asleep(api), definitions(api), account(api, bench.kubeconfig):
             rows = [
                 await measure_folio(
                     bench, size, failover=size == largest and "failover" not in arguments.skip

@@ -1,4 +1,4 @@
-"""What is set up around a measurement and put back after it: the account, KubeRay's sleep, namespaces.
+"""What is set up around a measurement and put back after it: our kinds, account, KubeRay's sleep, namespaces.
 
 An operator's own counter knows nothing of the requests that kopf makes. So the operator is a service account
 of its own, whose requests the API server's priority and fairness counts, watches included.
@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import yaml
 from bench.operator.api import Api, Json
 from bench.operator.fleet import namespace
 
@@ -22,8 +23,33 @@ COUNTER = re.compile(
     rf'^apiserver_flowcontrol_dispatched_requests_total{{flow_schema="{NAME}",[^}}]*}} (\S+)$', re.MULTILINE
 )
 SUBJECT = {"kind": "ServiceAccount", "name": NAME, "namespace": NAME}
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CRDS = Path(__file__).parents[2] / "crds"
 SCHEMA = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas"
 BINDING = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+
+
+@contextlib.asynccontextmanager
+async def definitions(api: Api) -> AsyncIterator[None]:
+    """Have our kinds served; those that were not there before go afterwards."""
+    present = {each["metadata"]["name"] for each in await api.list(DEFINITIONS)}
+    written = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in sorted(CRDS.glob("*.yaml"))]
+    missing = [each for each in written if each["metadata"]["name"] not in present]
+    names = [each["metadata"]["name"] for each in missing]
+    try:
+        for each in missing:
+            await api.send("POST", DEFINITIONS, each)
+        while not all([_is_served(await api.send("GET", f"{DEFINITIONS}/{name}")) for name in names]):
+            await asyncio.sleep(0.2)
+        yield
+    finally:
+        for name in names:
+            await api.remove(f"{DEFINITIONS}/{name}")
+
+
+def _is_served(definition: Json) -> bool:
+    conditions = definition.get("status", {}).get("conditions", ())
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 @contextlib.asynccontextmanager

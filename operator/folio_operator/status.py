@@ -116,6 +116,8 @@ def _state(portfolio: Portfolio, member: Member, observed: Observed, revision: s
     if coming is None and application is None and confirmed_revision(observed.gateway) != revision:
         coming = ModelState(name=member.name, state="Pending", reason="NotDeployed")
     is_next = seen is not None and answers(seen) and coming is not None and not answers(coming)
+    if application is None and observed.is_moving and seen is not None and not is_next:
+        return seen
     found = _with_cause(member, application, coming if is_next else seen)
     found = _with_last_failure(_with_obstacle(host, found, observed), observed)
     found = _in_time(member, found, observed.gateway)
@@ -221,12 +223,22 @@ def _programmed(observed: Observed, revision: str, models: tuple[ModelState, ...
     rejected = next((replica.rejected for replica in behind if replica.rejected), None)
     if rejected:
         return Finding("Programmed", "False", "Rejected", f"the last good revision keeps serving: {rejected}")
+    if observed.is_moving:
+        return _moving(observed)
     if behind and all(replica.candidate == revision for replica in behind):
         return _coming(revision, models)
     if behind:
         message = f"{len(behind)} of {len(gateway.replicas)} gateway replicas do not run on {revision} yet"
         return Finding("Programmed", "False", "Converging", message)
     return Finding("Programmed", "True", "Confirmed", f"every gateway replica runs on {revision}")
+
+
+def _moving(observed: Observed) -> Finding:
+    """Return that another cluster comes up, with what keeps it from that."""
+    blocked = _blocked(observed, HEAD, GATEWAY)
+    why = f": {blocked.message}" if blocked else ""
+    message = f"a new Ray cluster comes up, and the one before it serves until it does{why}"
+    return Finding("Programmed", "False", "NewClusterStarting", message)
 
 
 def _budget_available(portfolio: Portfolio, gateway: GatewayState | None) -> tuple[Finding, ...]:

@@ -63,7 +63,8 @@ async def uninstall(
     async with without_operator():
         await _let_go(cluster)
     return (
-        f"let go of {_named([key_of(each) for each in left])}: what they serve goes on until they are deleted"
+        f"let go of {_named([key_of(each) for each in left])}: what they serve goes on until they are"
+        " deleted, which a release with crds.keep=false does now"
     )
 
 

@@ -161,6 +161,8 @@ class Observed:
     """Why pods do not run, by their role: head, gateway, or a pool's name behind `pool-`."""
     last_failures: Mapping[str, str] = field(default_factory=dict)
     """By model: why it failed last, where it has not answered since."""
+    is_moving: bool = False
+    """A second Ray cluster comes up. KubeRay says nothing then of the applications of the one that serves."""
 
 
 def gather(

@@ -189,6 +189,8 @@ class Lease:
     ends: float = -math.inf
     fresh_until: float = -math.inf
     denied_until: float = -math.inf
+    _first: int = -1
+    """The window of the Book's first word: what was reserved before it belongs to that one."""
     _rate: float = 0.0
     _rated_at: float = -math.inf
     _rated_total: int = 0
@@ -217,9 +219,13 @@ class Lease:
 
     def settle(self, window: int, reserved: int, actual: int) -> None:
         """Book what a reservation came to; what was reserved in a window that is over belongs to that one."""
-        if window == self.window:
+        if self.counts(window):
             self.reserved -= reserved
             self.used += actual
+
+    def counts(self, window: int) -> bool:
+        """Whether what was reserved in this window counts in the present one."""
+        return window == self.window or (window < 0 and self.window == self._first)
 
     def is_stirred(self) -> bool:
         """Whether the Book ought to hear of it: something was spent, or something is held in vain."""
@@ -253,9 +259,12 @@ class Lease:
             self.denied_until = asked_at + DENIED_SECONDS
 
     def _open(self, window: int) -> None:
-        """Begin with nothing; what was spent before the Book's first word belongs to its first window."""
-        self.used = self.used if self.window < 0 else 0
-        self.window, self.reserved, self._reported, self._rated_total = window, 0, -1, 0
+        """Begin with nothing; what came before the Book's first word belongs to its first window."""
+        if self.window < 0:
+            self._first = window
+        else:
+            self.used = self.reserved = 0
+        self.window, self._reported, self._rated_total = window, -1, 0
 
     def give_back(self) -> None:
         """Keep nothing in advance any more: the replica is leaving."""

@@ -34,8 +34,9 @@ class _Charge:
     """The budget is exceeded, and only the cheapest rung may still be asked."""
 
     def note(self, amount: int) -> None:
-        if self.window != self.lease.window:
-            self.window, self.reserved = self.lease.window, 0
+        if not self.lease.counts(self.window):
+            self.reserved = 0
+        self.window = self.lease.window
         self.reserved += amount
         self.taken = True
 

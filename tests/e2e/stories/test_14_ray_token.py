@@ -74,13 +74,19 @@ def test_approved_it_moves_to_a_second_cluster_under_load(desk: Story, figure: C
         time.sleep(3)
         began = time.time()
         desk.namespace.merge(kinds.PORTFOLIO, "desk", {"spec": approved})
+        said: set[tuple[str, str]] = set()
         wait_for("a second cluster has pods", lambda: running(desk) - pods, MOVED_SECONDS)
-        wait_for("the first one is gone", lambda: _looked(not running(desk) & pods), MOVED_SECONDS)
+        wait_for(
+            "the first one is gone", lambda: _looked(desk, said) and not running(desk) & pods, MOVED_SECONDS
+        )
         gone = time.time() - began
         desk.wait_ready("desk", seconds=MOVED_SECONDS)
         time.sleep(3)
     figure(f"rotated under load, the first cluster gone {gone:.1f} s after the approval: {load.figure()}")
-    figure(f"the longest time without an answer {load.silence_seconds:.1f} s")
+    figure(
+        f"the longest time without an answer {load.silence_seconds:.1f} s; it said {sorted(said)} of itself"
+    )
+    assert said == {("Programmed", "NewClusterStarting")}, "everything answers all the while"
 
     after = token(desk)
     assert after != before
@@ -94,6 +100,9 @@ def test_approved_it_moves_to_a_second_cluster_under_load(desk: Story, figure: C
     assert desk.client.chat("desk", "my bicycle").model == "triage"
 
 
-def _looked(found: bool) -> bool:
+def _looked(desk: Story, said: set[tuple[str, str]]) -> bool:
+    """Note what the portfolio says of itself: what is not so, and why."""
     time.sleep(OFTEN_SECONDS)
-    return found
+    found = ((kind, *desk.condition("desk", kind)) for kind in ("Programmed", "ModelsReady", "Ready"))
+    said |= {(kind, reason) for kind, status, reason in found if status != "True"}
+    return True

@@ -51,13 +51,18 @@ def mounted(story: Story) -> Iterator[None]:
 
 
 def vllm(
-    name: str, *, weights: str = "desk-s", lora: dict[str, int] | None = None, **arguments: Any
+    name: str,
+    *,
+    weights: str = "desk-s",
+    lora: dict[str, int] | None = None,
+    cpu: str = "250m",
+    **arguments: Any,
 ) -> Document:
-    """Return a model of the quickstart's weights, a quarter of a core in Ray's books."""
+    """Return a model of the quickstart's weights; `cpu` is what it takes of the pool's one in Ray's books."""
     engine = {
         "source": {"uri": f"volume://models/{weights}"},
         "engineArgs": {**SMALL, **arguments},
-        "resources": {"cpu": "250m"},
+        "resources": {"cpu": cpu},
         **({"lora": lora} if lora else {}),
     }
     return resource("SpecialistModel", name, {"vllm": engine, "features": ["Logprobs"]})

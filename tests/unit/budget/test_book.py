@@ -199,6 +199,26 @@ def test_what_was_forced_before_the_first_word_is_counted_with_it() -> None:
     assert leased(book, lease, 0, NOON).spent == 3
 
 
+def test_what_is_under_way_at_the_first_word_is_counted_when_it_ends() -> None:
+    lease, book = Lease(COUNTER, 10), Book()
+    lease.force(3)
+    leased(book, lease, 0, NOON)
+    assert lease.total == 3
+    lease.settle(-1, 3, 2)
+    assert lease.total == 2
+    leased(book, lease, 0, NOON)
+    assert leased(book, lease, 0, NOON).spent == 2
+
+
+def test_what_was_under_way_at_the_first_word_is_not_booked_on_the_next_day() -> None:
+    lease, book = Lease(COUNTER, 10), Book()
+    lease.force(3)
+    leased(book, lease, 0, NOON)
+    leased(book, lease, 0, NOON + DAY)
+    lease.settle(-1, 3, 3)
+    assert lease.total == 0
+
+
 def test_a_saved_book_is_the_same_book() -> None:
     book = Book()
     leased(book, Lease(COUNTER, 10), 6, NOON).reserve(6, NOON)

@@ -68,6 +68,26 @@ def test_programmed_means_every_replica(revisions: tuple[str, ...], truth: str):
     assert truths(observed(revisions=revisions))["Programmed"] == truth
 
 
+def test_while_a_second_cluster_comes_up_the_gateways_of_the_first_are_believed():
+    seen = observed()
+    found = status(desk(), replace(seen, applications={}, is_moving=True), REVISION)
+
+    assert {each.state for each in found.models} == {"Ready"}
+    assert {each.type: each.reason for each in found.findings if each.status != "True"} == {
+        "Programmed": "NewClusterStarting"
+    }
+
+
+def test_an_edit_that_only_the_second_cluster_has_takes_no_model_of_the_first_down():
+    seen = observed(revisions=("old", "old"))
+    blocked = {"head": Obstacle("head", "Unschedulable", "Insufficient cpu")}
+    found = status(desk(), replace(seen, applications={}, blocked=blocked, is_moving=True), REVISION)
+
+    assert {each.state for each in found.models} == {"Ready"}
+    assert found.finding("Ready").status == "True"
+    assert "Insufficient cpu" in found.finding("Programmed").message
+
+
 def test_a_rejected_table_is_told_with_its_cause():
     finding = status(desk(), observed(revisions=("old",), rejected="no such embedder"), REVISION).finding(
         "Programmed"
