@@ -26,12 +26,33 @@ import psutil
 from tests.data_plane.ports import free_block, free_ports
 
 import folio_serving
+from folio_api.table import GatewayConfig
 
 MARKER = "FOLIO_TEST_CLUSTER"
 FOLIO_TOKEN = "x-folio-token"
 TESTS = Path(__file__).parent
 TLS = ssl.create_default_context()
 """One for all clients, though none needs it: each would make its own, which takes a busy core 0.2 s."""
+
+
+def gateway(config: GatewayConfig, replicas: int = 1) -> dict[str, Any]:
+    """Return the gateway's Serve application, as the control plane would write it."""
+    return {
+        "name": "gateway",
+        "route_prefix": "/",
+        "import_path": "folio_serving.app:gateway",
+        "args": {"portfolio": "test", "namespace": "default"},
+        "deployments": [
+            {
+                "name": "Gateway",
+                "autoscaling_config": {"min_replicas": replicas, "max_replicas": replicas},
+                "max_ongoing_requests": 1000,
+                "max_queued_requests": 1000,
+                "ray_actor_options": {"num_cpus": 0.1},
+                "user_config": config.model_dump(mode="json", exclude_defaults=True),
+            }
+        ],
+    }
 
 
 @dataclass(frozen=True)

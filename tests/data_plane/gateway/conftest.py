@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.data_plane.cluster import TLS, Cluster
+from tests.data_plane.cluster import TLS, Cluster, gateway
 from tests.data_plane.light.conftest import triage_head
 from tests.integration.gateway.models import Models, Plays, serving
 
@@ -61,26 +61,8 @@ class Served:
     def table(self, **fields: Any) -> Table:
         return portfolio_table(self.provider_port, **fields)
 
-    def gateway(self, table: Table, replicas: int = 1) -> dict[str, Any]:
-        return {
-            "name": "gateway",
-            "route_prefix": "/",
-            "import_path": "folio_serving.app:gateway",
-            "args": {"portfolio": "test", "namespace": "default"},
-            "deployments": [
-                {
-                    "name": "Gateway",
-                    "autoscaling_config": {"min_replicas": replicas, "max_replicas": replicas},
-                    "max_ongoing_requests": 1000,
-                    "max_queued_requests": 1000,
-                    "ray_actor_options": {"num_cpus": 0.1},
-                    "user_config": GatewayConfig(active=table).model_dump(mode="json", exclude_defaults=True),
-                }
-            ],
-        }
-
     def deploy(self, table: Table, replicas: int = 1) -> None:
-        self.cluster.deploy(self.gateway(table, replicas), *self.applications)
+        self.cluster.deploy(gateway(GatewayConfig(active=table), replicas), *self.applications)
 
     def stats(self, application: str) -> list[dict[str, int]]:
         urls = self.cluster.replica_urls(application)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from tests.data_plane.cluster import gateway
 from tests.data_plane.gateway.conftest import Served
 from tests.integration.gateway.models import Plays
 from tests.unit.operator.desk import desk
@@ -41,9 +42,7 @@ class Trial:
 
     def deploy(self) -> None:
         config = GatewayConfig(active=self.active, candidate=self.candidate, canary_percent=PERCENT)
-        gateway = self.served.gateway(self.active, REPLICAS)
-        gateway["deployments"][0]["user_config"] = config.model_dump(mode="json", exclude_defaults=True)
-        self.served.cluster.deploy(gateway, *self.served.applications)
+        self.served.cluster.deploy(gateway(config, REPLICAS), *self.served.applications)
 
     def look(self) -> Evidence:
         state = GatewayState.model_validate(self.served.state())

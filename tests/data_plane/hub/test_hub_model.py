@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.data_plane.cluster import Cluster
+from tests.data_plane.cluster import Cluster, gateway
 from tests.data_plane.tiny import make_model
 from tests.data_plane.vllm.conftest import application, question, spec
 from tests.integration.hub import Hub, running
@@ -24,19 +24,6 @@ TABLE = Table(
     models=(Model(name="tiny", engine="vllm", application="model-hub", identity="0"),),
     default_ladder=(Rung(model="tiny"),),
 ).with_revision()
-GATEWAY = {
-    "name": "gateway",
-    "route_prefix": "/",
-    "import_path": "folio_serving.app:gateway",
-    "args": {"portfolio": "test", "namespace": "default"},
-    "deployments": [
-        {
-            "name": "Gateway",
-            "ray_actor_options": {"num_cpus": 0.1},
-            "user_config": GatewayConfig(active=TABLE).model_dump(mode="json", exclude_defaults=True),
-        }
-    ],
-}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +37,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def fetching(cluster: Cluster, hub: Hub, tmp_path: Path) -> Iterator[Cluster]:
     model = application(spec(source={"uri": f"hf://{REPOSITORY}"}, lora=None), name="model-hub")
     home = {"env_vars": {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}}
-    cluster.deploy(GATEWAY, {**model, "runtime_env": home})
+    cluster.deploy(gateway(GatewayConfig(active=TABLE)), {**model, "runtime_env": home})
     cluster.wait("gateway")
     yield cluster
     cluster.deploy()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tests.e2e.stories import weights
 from tests.e2e.stories.asking import Answer
-from tests.e2e.stories.release import Release
+from tests.e2e.stories.release import Release, run
 from tests.e2e.stories.story import Story
 from tests.e2e.world import wait_for
 
 MOST_FIRST_ANSWER_SECONDS = 240
 MOST_READY_SECONDS = 420
+MANIFEST = weights.QUICKSTART / "modelportfolio.yaml"
+BIN = Path(sys.executable).parent
 MODELS = ("triage", "minilm", "handbook", "desk-s", "general", "desk-l")
 ASKED = {
     "bank": ("I lost my card", {"triage"}),
@@ -42,7 +49,7 @@ def test_it_answers_by_its_first_rung_and_then_by_every_model(
     quickstart: Story, figure: Callable[[str], None]
 ):
     figure(f"helm upgrade --install until the operator is ready {quickstart.release.seconds:.1f} s")
-    quickstart.apply((weights.QUICKSTART / "modelportfolio.yaml").read_text(encoding="utf-8"))
+    quickstart.apply(MANIFEST.read_text(encoding="utf-8"))
     applied = time.time()
     first = ask(quickstart, "bank", MOST_FIRST_ANSWER_SECONDS)
     assert (first.status, first.model) == (200, "triage"), first.text
@@ -70,3 +77,42 @@ def test_each_task_is_answered_by_a_model_of_its_ladder(quickstart: Story, task:
     assert answer.status == 200, answer.text
     assert answer.model in ASKED[task][1]
     assert answer.says.strip()
+
+
+def test_the_commands_of_the_guide_ask_it_and_change_it(
+    quickstart: Story, figure: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """docs/guide/cluster.md from a shell: no client inside the cluster, `kubectl folio` as kubectl finds it."""
+    monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+    here = ("-n", quickstart.namespace.name)
+    with forwarded(quickstart, "quickstart") as url:
+        question = ASKED["dates"][0]
+        assert "2026-03-03" in run("folio", "chat", "--url", url, question)
+        assert "dates" in run("folio", "route", "--url", url, question)
+    run("kubectl", "folio", "status", *here)
+
+    before = {each["metadata"]["uid"] for each in quickstart.pods("quickstart")}
+    edited = tmp_path / "modelportfolio.yaml"
+    written = MANIFEST.read_text(encoding="utf-8")
+    edited.write_text(written.replace('atLeast: "0.86"', 'atLeast: "0.87"'), encoding="utf-8")
+    assert edited.read_text(encoding="utf-8") != written
+    run("kubectl", "folio", "plan", "-f", str(edited), *here)  # ends with 0: in place
+    began = time.monotonic()
+    run("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(edited), *here)
+    run("kubectl", "wait", "--for=condition=Programmed", "routingpolicy/quickstart", "--timeout=2m", *here)
+    figure(f"kubectl apply to Programmed {time.monotonic() - began:.1f} s")
+    assert {each["metadata"]["uid"] for each in quickstart.pods("quickstart")} == before
+
+
+@contextmanager
+def forwarded(story: Story, service: str) -> Iterator[str]:
+    """`kubectl port-forward` to a free port of this machine; the URL of the API behind it."""
+    command = ("kubectl", "-n", story.namespace.name, "port-forward", f"service/{service}", ":8000")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("Forwarding from 127.0.0.1:"), line
+            yield f"http://{line.split()[2]}/v1"
+        finally:
+            process.terminate()
