@@ -76,10 +76,15 @@ class Reader:
                 self._looks.pop(subject, None)
 
     def forget(self, portfolio: Key) -> None:
-        """A portfolio is gone, and what it owned with it: its successor of the same name owns nothing."""
+        """A portfolio is gone, and what it owned with it: its successor of the same name owns nothing.
+
+        What nobody has read for long, others that are gone had referred to.
+        """
         self._asked.pop(portfolio, None)
-        for subject in [each for each, look in self._looks.items() if _is_of(look.body, portfolio)]:
-            del self._looks[subject]
+        stale = self.clock() - self.rhythm.found
+        for subject, look in list(self._looks.items()):
+            if _is_of(look.body, portfolio) or look.due < stale:
+                del self._looks[subject]
 
     def look_again(self, kind: Kind, key: Key) -> None:
         """Forget what is known of an object, so that the next read asks for it."""

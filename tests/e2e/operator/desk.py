@@ -70,8 +70,9 @@ class PlayedDesk:
         }
         active = {"rayClusterName": cluster["metadata"]["name"], "applicationStatuses": statuses}
         self.kuberay_saw()
-        # A merge patch keeps members that it does not name: applications that are gone, too.
-        self.namespace.merge(kinds.RAY_SERVICE, "desk", {"status": {"activeServiceStatus": None}}, "status")
+        # A merge patch keeps members that it does not name: applications that are gone, and the cluster that came up.
+        gone = {"activeServiceStatus": None, "pendingServiceStatus": None}
+        self.namespace.merge(kinds.RAY_SERVICE, "desk", {"status": gone}, "status")
         self.namespace.merge(kinds.RAY_SERVICE, "desk", {"status": {"activeServiceStatus": active}}, "status")
 
     def kuberay_saw(self) -> None:

@@ -75,3 +75,18 @@ async def test_one_that_goes_and_is_missed_is_looked_for_soon_again(cluster: Fak
     assert (await waits(reader, clock, 1))[0] == pytest.approx(5, rel=SPREAD)
     add_key(cluster)
     assert (await waits(reader, clock, 1))[0] == pytest.approx(600, rel=SPREAD)
+
+
+async def test_what_nobody_reads_any_more_goes_when_a_portfolio_goes(cluster: FakeCluster):
+    add_key(cluster)
+    clock = Clock()
+    reader = Reader(cluster, clock)
+    await reader.read(SECRET, KEY)
+
+    clock.seconds += 700
+    reader.forget(Key("bank", "other"))
+    assert reader.known(SECRET, KEY) is not None, "others may refer to it still, and read it when it is due"
+
+    clock.seconds += 700
+    reader.forget(Key("bank", "other"))
+    assert reader.known(SECRET, KEY) is None
