@@ -322,32 +322,6 @@ def test_nothing_is_left_behind(desk: PlayedDesk):
     wait_for("the policy knows", lambda: desk.condition("Programmed", kinds.POLICY, "default")[1] == "Unused")
 
 
-def test_a_portfolio_goes_without_kuberay_where_that_is_allowed(
-    desk: PlayedDesk, figure: Callable[[str], None]
-):
-    desk.apply()
-    wait_for("the RayCluster appears", desk.ray_cluster, 60)
-    assert desk.service()["metadata"]["finalizers"]
-    held = desk.namespace.get(kinds.PORTFOLIO, "desk")
-    assert held is not None
-    assert held["metadata"]["finalizers"] == ["folio.dev/ray-service"]
-    desk.kuberay.scale(0)
-    desk.namespace.delete(kinds.PORTFOLIO, "desk")
-    wait_for("KubeRay is missed", lambda: desk.condition("Stalled") == ("True", "KubeRayAbsent"), 90)
-    assert desk.namespace.get(kinds.RAY_SERVICE, "desk") is not None
-
-    began = time.monotonic()
-    allowed = {"metadata": {"annotations": {"folio.dev/release-without-kuberay": "true"}}}
-    desk.namespace.merge(kinds.PORTFOLIO, "desk", allowed)
-    wait_for("the portfolio goes", lambda: desk.namespace.get(kinds.PORTFOLIO, "desk") is None, 60)
-    wait_for("and all of it", lambda: not any(desk.namespace.list(kind) for kind in LEFTOVERS), 60)
-    figure(f"all gone {time.monotonic() - began:.1f} s after KubeRay's finalizers might go")
-    told = [
-        each["reason"] for each in desk.namespace.list(kinds.EVENT) if each["regarding"]["name"] == "desk"
-    ]
-    assert told.count("ReleasedWithoutKubeRay") == 1
-
-
 def _plan(desk: PlayedDesk) -> dict[str, Any]:
     return dict(desk.status().get("plan") or {})
 
