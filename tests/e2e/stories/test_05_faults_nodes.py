@@ -101,18 +101,24 @@ def test_a_lost_node_is_an_outage_unless_gateways_stand_on_two(
     assert counted > 0
 
 
-def test_a_gateway_that_dies_is_replaced_and_the_other_answers(faults: Faults, figure: Callable[[str], None]):
+def test_a_gateway_that_dies_with_the_counter_is_replaced_and_the_other_answers(
+    faults: Faults, figure: Callable[[str], None]
+):
     faults.wait_apart(DESK)
     before = faults.containers(DESK, "gateway")
+    ((pod, role),) = faults.counters(DESK).items()
+    assert role == "gateway"
     with faults.story.client.load(DESK, QUESTION, timeout=10) as load:
         time.sleep(SETTLED_SECONDS)
-        faults.crash(next(iter(faults.gateways(DESK))))
+        faults.crash(pod)
         died = time.monotonic()
         wait_for("another container runs", lambda: _is_replaced(faults, before), BACK_SECONDS)
         faults.wait_apart(DESK)
         took = time.monotonic() - died
         time.sleep(SETTLED_SECONDS)
-    figure(f"one gateway of two dies: {outage(load)}; two again, in two pods, after {took:.1f} s")
+    figure(
+        f"one gateway of two dies, which has the budget's counter: {outage(load)}; two again, in two pods, after {took:.1f} s"
+    )
     figure(shares(load))
 
     assert load.silence_seconds < MOST_CRASH_SILENCE_SECONDS, load.losses()
