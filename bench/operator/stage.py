@@ -45,6 +45,8 @@ async def definitions(api: Api) -> AsyncIterator[None]:
     finally:
         for name in names:
             await api.remove(f"{DEFINITIONS}/{name}")
+        while {each["metadata"]["name"] for each in await api.list(DEFINITIONS)} & {*names}:
+            await asyncio.sleep(0.2)
 
 
 def _is_served(definition: Json) -> bool:

@@ -11,7 +11,7 @@ from folio_operator.decide import Decision, tried_revisions
 from folio_operator.gather import Gathered
 from folio_operator.render_table import routing_table
 from folio_operator.reports import Report, judged_inputs
-from folio_operator.status import ANSWERING, NEXT_FAILED, Finding, status
+from folio_operator.status import ANSWERING, NEW_CLUSTER_FAILED, NEXT_FAILED, Finding, status
 from folio_operator.trials import Candidate, Standing
 from folio_operator.world import Observed
 
@@ -115,7 +115,7 @@ def _with_abnormal(
     if waiting := _waits_for_people(decision):
         return (*findings, waiting)
     by_type = {each.type: each for each in findings}
-    if by_type["Programmed"].reason == NEXT_FAILED:
+    if by_type["Programmed"].reason in (NEXT_FAILED, NEW_CLUSTER_FAILED):
         return (*findings, replace(by_type["Programmed"], type="Stalled", status="True"))
     for kind in ("Programmed", "ModelsReady"):
         finding = by_type[kind]

@@ -216,9 +216,12 @@ def config_map_references(members: Iterable[Member]) -> Iterator[tuple[Member, s
 
 def observed(service: Body | None, gateway: GatewayState | None) -> Observed:
     """Return what Serve said through KubeRay, and what the gateway says itself."""
-    found = _active_status(service).get("applicationStatuses") or {}
-    applications = {name: _application(name, each) for name, each in found.items()}
-    return Observed(applications, gateway, is_moving=_is_moving(service))
+    serving, coming = (
+        _active_status(service),
+        ((service or {}).get("status") or {}).get("pendingServiceStatus"),
+    )
+    is_moving = has_gateway(service) and bool((coming or {}).get("rayClusterName"))
+    return Observed(_applications(serving), gateway, coming=_applications(coming) if is_moving else None)
 
 
 def gateway_trouble(service: Body | None) -> Iterator[Obstacle]:
@@ -240,11 +243,6 @@ def has_gateway(service: Body | None) -> bool:
     return bool(_active_status(service).get("rayClusterName"))
 
 
-def _is_moving(service: Body | None) -> bool:
-    coming = ((service or {}).get("status") or {}).get("pendingServiceStatus") or {}
-    return bool(coming.get("rayClusterName")) and has_gateway(service)
-
-
 def groups_of(ray_cluster: Body | None) -> tuple[Mapping[str, Any], ...]:
     return tuple(ray_cluster["spec"].get("workerGroupSpecs") or ()) if ray_cluster else ()
 
@@ -252,6 +250,11 @@ def groups_of(ray_cluster: Body | None) -> tuple[Mapping[str, Any], ...]:
 def _active_status(service: Body | None) -> Mapping[str, Any]:
     status = (service or {}).get("status") or {}
     return status.get("activeServiceStatus") or {}
+
+
+def _applications(status: Mapping[str, Any] | None) -> dict[str, Application]:
+    found = (status or {}).get("applicationStatuses") or {}
+    return {name: _application(name, each) for name, each in found.items()}
 
 
 def _application(name: str, status: Mapping[str, Any]) -> Application:

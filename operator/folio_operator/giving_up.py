@@ -29,14 +29,10 @@ class Patience:
         self, portfolio: Key, seen: Mapping[str, Application], now: float
     ) -> tuple[dict[str, Application], float | None]:
         """Return the applications to try again now, and in how many seconds the next one is due."""
-        self._forget_running(portfolio, seen)
-        ready = {
-            name: application
-            for name, application in seen.items()
-            if has_given_up(application) and self._is_due((portfolio, name), now)
-        }
-        waits = [each.due - now for (key, _), each in self._failing.items() if key == portfolio]
-        return ready, min(waits, default=None)
+        self._forget_recovered(portfolio, seen)
+        failed = {name: each for name, each in seen.items() if has_given_up(each)}
+        ready = {name: each for name, each in failed.items() if self._is_due((portfolio, name), now)}
+        return ready, min((self._failing[portfolio, name].due - now for name in failed), default=None)
 
     def forget(self, portfolio: Key) -> None:
         self._failing = {key: each for key, each in self._failing.items() if key[0] != portfolio}
@@ -49,7 +45,8 @@ class Patience:
         self._failing[key] = _Failing(failing.tries + 1, now + pause)
         return True
 
-    def _forget_running(self, portfolio: Key, seen: Mapping[str, Application]) -> None:
-        for name, application in seen.items():
-            if application.state == "RUNNING":
-                self._failing.pop((portfolio, name), None)
+    def _forget_recovered(self, portfolio: Key, seen: Mapping[str, Application]) -> None:
+        """Forget what runs or is asked for no more; where nothing is said of any, all may be there still."""
+        for key, name in [each for each in self._failing if each[0] == portfolio] if seen else ():
+            if name not in seen or seen[name].state == "RUNNING":
+                del self._failing[key, name]

@@ -144,6 +144,7 @@ class Reconciler:
 
     async def _suspend(self, body: Body, gathered: Gathered) -> float | None:
         """Free what costs money, and keep everything that people or clients know."""
+        self.patience.forget(gathered.portfolio.key)
         waiting = await hindrance(self.leaver.leave(body))
         decision = decide(gathered, self.installation)
         await self.realizer.forget_trials(gathered, None)
@@ -194,7 +195,9 @@ class Reconciler:
         key = gathered.portfolio.key
         secret = Key(key.namespace, gateway_secret(gathered.portfolio))
         seen = replace(self._look(body, gathered), gateway=await self._ask_gateway(key, secret))
-        again, retry_seconds = self.patience.due(key, seen.applications, self.monotonic())
+        # What is asked for goes to the cluster that comes up, where there is one, and fails or runs there.
+        asked = seen.applications if seen.coming is None else seen.coming
+        again, retry_seconds = self.patience.due(key, asked, self.monotonic())
         trouble = None
         if decision.begins_anew and gathered.service is not None and is_owned(gathered.service, body):
             trouble = await hindrance(self.leaver.leave(body))

@@ -15,6 +15,7 @@ from folio_api.types import duration_text
 from folio_operator import effective
 from folio_operator.applications import application as application_of
 from folio_operator.last_failure import TRIED_AGAIN, after_failure
+from folio_operator.retry import has_given_up
 from folio_operator.succession import next_version
 from folio_operator.world import Application, Blocked, Member, Observed, Portfolio
 
@@ -24,9 +25,13 @@ ON_THE_WAY = ("Pending", "Downloading", "Loading", "Updating")
 LATE = "StartupTimeout"
 NEXT_STARTING, NEXT_FAILED = "NextVersionStarting", "NextVersionFailed"
 """Reasons of a model that answers while its next version does not."""
+NEW_CLUSTER_STARTING, NEW_CLUSTER_FAILED = "NewClusterStarting", "NewClusterFailed"
 GATEWAY, HEAD = "gateway", "head"
 SERVES_GUESS = "This may be caused by"
-SERVE_REASONS = ("Starting", "Downloading", TRIED_AGAIN, "NotDeployed", "Unseen", "Unconfirmed", "")
+SERVE_REASONS = (
+    *("Starting", "Downloading", TRIED_AGAIN, "NotDeployed", "NoReplica", "Unseen", "Unconfirmed"),
+    "",
+)
 """What is said of a model that is simply on its way; any other reason is one to act on."""
 
 
@@ -113,12 +118,14 @@ def _state(portfolio: Portfolio, member: Member, observed: Observed, revision: s
         return _in_time(member, seen or silent, observed.gateway)
     application = observed.applications.get(application_of(portfolio, host))
     coming = next_version(observed.gateway, revision, member.name)
-    if coming is None and application is None and confirmed_revision(observed.gateway) != revision:
+    is_missing = application is None and bool(observed.applications)
+    if coming is None and is_missing and confirmed_revision(observed.gateway) != revision:
         coming = ModelState(name=member.name, state="Pending", reason="NotDeployed")
     is_next = seen is not None and answers(seen) and coming is not None and not answers(coming)
-    if application is None and observed.is_moving and seen is not None and not is_next:
-        return seen
-    found = _with_cause(member, application, coming if is_next else seen)
+    if seen is not None and not is_next and not observed.applications:
+        found = seen
+    else:
+        found = _with_cause(member, application, coming if is_next else seen)
     found = _with_last_failure(_with_obstacle(host, found, observed), observed)
     found = _in_time(member, found, observed.gateway)
     return _beside(seen, found) if seen is not None and is_next else found
@@ -188,10 +195,17 @@ def _with_cause(member: Member, application: Application | None, seen: ModelStat
 
 def _failed(member: Member, application: Application) -> ModelState:
     reason = "DeployFailed" if application.state == "DEPLOY_FAILED" else "Unhealthy"
-    message = last_line(application.message) or "no reason was given: see the replica's log"
     return ModelState(
-        name=member.name, state="Failed", replicas=application.replicas, reason=reason, message=message
+        name=member.name,
+        state="Failed",
+        replicas=application.replicas,
+        reason=reason,
+        message=_why(application),
     )
+
+
+def _why(application: Application) -> str:
+    return last_line(application.message) or "no reason was given: see the replica's log"
 
 
 def _with_stand_in(portfolio: Portfolio, state: ModelState, states: Mapping[str, ModelState]) -> ModelState:
@@ -223,8 +237,8 @@ def _programmed(observed: Observed, revision: str, models: tuple[ModelState, ...
     rejected = next((replica.rejected for replica in behind if replica.rejected), None)
     if rejected:
         return Finding("Programmed", "False", "Rejected", f"the last good revision keeps serving: {rejected}")
-    if observed.is_moving:
-        return _moving(observed)
+    if observed.coming is not None:
+        return _moving(observed, observed.coming)
     if behind and all(replica.candidate == revision for replica in behind):
         return _coming(revision, models)
     if behind:
@@ -233,12 +247,18 @@ def _programmed(observed: Observed, revision: str, models: tuple[ModelState, ...
     return Finding("Programmed", "True", "Confirmed", f"every gateway replica runs on {revision}")
 
 
-def _moving(observed: Observed) -> Finding:
-    """Return that another cluster comes up, with what keeps it from that."""
-    blocked = _blocked(observed, HEAD, GATEWAY)
+def _moving(observed: Observed, coming: Mapping[str, Application]) -> Finding:
+    """Return that another cluster comes up, with what keeps it from that: KubeRay waits for all of its
+    applications.
+    """
+    failed = [f"{name}: {_why(each)}" for name, each in sorted(coming.items()) if has_given_up(each)]
+    if failed:
+        message = f"the Ray cluster before it serves on, for in the new one {'; '.join(failed)}"
+        return Finding("Programmed", "False", NEW_CLUSTER_FAILED, message)
+    blocked = _blocked(observed, HEAD, GATEWAY, *observed.blocked)
     why = f": {blocked.message}" if blocked else ""
     message = f"a new Ray cluster comes up, and the one before it serves until it does{why}"
-    return Finding("Programmed", "False", "NewClusterStarting", message)
+    return Finding("Programmed", "False", NEW_CLUSTER_STARTING, message)
 
 
 def _budget_available(portfolio: Portfolio, gateway: GatewayState | None) -> tuple[Finding, ...]:

@@ -156,13 +156,14 @@ class Observed:
     """What runs, as seen in one look; None for what could not be seen."""
 
     applications: Mapping[str, Application] = field(default_factory=dict)
+    """Empty where KubeRay says nothing of any: without a head, or beside a second cluster that comes up."""
     gateway: GatewayState | None = None
     blocked: Mapping[str, Blocked] = field(default_factory=dict)
     """Why pods do not run, by their role: head, gateway, or a pool's name behind `pool-`."""
     last_failures: Mapping[str, str] = field(default_factory=dict)
     """By model: why it failed last, where it has not answered since."""
-    is_moving: bool = False
-    """A second Ray cluster comes up. KubeRay says nothing then of the applications of the one that serves."""
+    coming: Mapping[str, Application] | None = None
+    """What runs in a second cluster that comes up beside the one that serves; None where there is none."""
 
 
 def gather(

@@ -220,7 +220,7 @@ class Lease:
     def settle(self, window: int, reserved: int, actual: int) -> None:
         """Book what a reservation came to; what was reserved in a window that is over belongs to that one."""
         if self.counts(window):
-            self.reserved -= reserved
+            self.reserved = max(0, self.reserved - reserved)  # a counter that began anew may have gone back
             self.used += actual
 
     def counts(self, window: int) -> bool:

@@ -106,6 +106,7 @@ def test_a_gateway_that_dies_with_the_counter_is_replaced_and_the_other_answers(
 ):
     faults.wait_apart(DESK)
     before = faults.containers(DESK, "gateway")
+    wait_for("its budget has a counter", lambda: len(faults.counters(DESK)) == 1, BACK_SECONDS)
     ((pod, role),) = faults.counters(DESK).items()
     assert role == "gateway"
     with faults.story.client.load(DESK, QUESTION, timeout=10) as load:

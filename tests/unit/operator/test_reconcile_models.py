@@ -27,6 +27,47 @@ async def test_a_model_that_serve_gave_up_on_is_tried_again_by_a_nonce(settled: 
     assert "apply RayService/desk" not in settled.cluster.writes
 
 
+async def test_a_failure_of_which_nothing_is_said_any_more_is_not_looked_at_at_once(settled: Shell):
+    """KubeRay tells no applications of a cluster that lost its head, or beside one that comes up."""
+    rest = _others(settled)
+    settled.serve_runs(*rest, triage="RuntimeError: no file yet")
+    await settled.pass_over()
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "status.activeServiceStatus.applicationStatuses", {})
+    settled.clock.seconds += 31
+    after = await settled.pass_over()
+
+    assert after is None or after >= 0.4
+
+
+async def test_what_failed_under_a_name_that_is_gone_is_forgotten(settled: Shell):
+    rest = _others(settled)
+    settled.serve_runs(*rest, triage="RuntimeError: no file yet")
+    await settled.pass_over()
+    settled.serve_runs(*rest)
+    settled.clock.seconds += 31
+    after = await settled.pass_over()
+
+    assert after is None or after >= 0.4
+
+
+async def test_a_model_that_fails_in_the_cluster_that_comes_up_is_told_and_tried_again(settled: Shell):
+    failed = {"status": "DEPLOY_FAILED", "message": "RuntimeError: no file yet"}
+    coming = {"rayClusterName": "desk-y", "applicationStatuses": {"model-triage": failed}}
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "status.activeServiceStatus.applicationStatuses", {})
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "status.pendingServiceStatus", coming)
+    await settled.pass_over()
+
+    assert settled.condition("Ready") == ("True", "Answering")
+    assert settled.condition("ModelsReady") == ("True", "AllReady")
+    assert settled.condition("Stalled") == ("True", "NewClusterFailed")
+    assert "model-triage: RuntimeError: no file yet" in settled.message("Programmed")
+
+    settled.clock.seconds += 31
+    await settled.pass_over()
+    triage = next(each for each in settled.serve_config()["applications"] if each["name"] == "model-triage")
+    assert triage["args"]["nonce"] == "1"
+
+
 async def test_a_model_that_is_tried_again_tells_its_last_failure_even_by_another_operator(settled: Shell):
     names = [each["name"] for each in settled.serve_config()["applications"]]
     settled.serve_runs(*names, triage="RuntimeError: no file yet")
@@ -50,6 +91,11 @@ async def test_a_model_that_is_tried_again_tells_its_last_failure_even_by_anothe
     settled.everything_runs()
     await settled.pass_over()
     assert _triage(settled) == ("Ready", "", "")
+
+
+def _others(shell: Shell) -> list[str]:
+    names = [each["name"] for each in shell.serve_config()["applications"]]
+    return [each for each in names if each != "model-triage"]
 
 
 def _triage(shell: Shell) -> tuple[str, str, str]:

@@ -68,24 +68,54 @@ def test_programmed_means_every_replica(revisions: tuple[str, ...], truth: str):
     assert truths(observed(revisions=revisions))["Programmed"] == truth
 
 
-def test_while_a_second_cluster_comes_up_the_gateways_of_the_first_are_believed():
-    seen = observed()
-    found = status(desk(), replace(seen, applications={}, is_moving=True), REVISION)
+def silent(seen: Observed, **more: Any) -> Observed:
+    """KubeRay says nothing of the applications of the cluster that serves."""
+    return replace(seen, applications={}, **more)
 
+
+def test_where_kuberay_says_nothing_of_applications_the_gateways_are_believed():
+    found = status(desk(), silent(observed()), REVISION)
+
+    assert {each.status for each in found.findings} == {"True"}
     assert {each.state for each in found.models} == {"Ready"}
+
+
+def test_beside_a_second_cluster_all_is_as_it_is_but_not_programmed():
+    found = status(desk(), silent(observed(), coming={}), REVISION)
+
+    assert {(each.state, each.reason) for each in found.models} == {("Ready", "")}
     assert {each.type: each.reason for each in found.findings if each.status != "True"} == {
         "Programmed": "NewClusterStarting"
     }
 
 
-def test_an_edit_that_only_the_second_cluster_has_takes_no_model_of_the_first_down():
-    seen = observed(revisions=("old", "old"))
-    blocked = {"head": Obstacle("head", "Unschedulable", "Insufficient cpu")}
-    found = status(desk(), replace(seen, applications={}, blocked=blocked, is_moving=True), REVISION)
+def test_an_edit_that_only_the_second_cluster_has_says_nothing_of_models_that_answer():
+    blocked = {"pool-gpu": Obstacle("pool-gpu", "Unschedulable", "2 GPUs are missing")}
+    seen = silent(observed(revisions=("old", "old")), blocked=blocked, coming={})
+    found = status(desk(), seen, REVISION)
 
-    assert {each.state for each in found.models} == {"Ready"}
+    assert {(each.state, each.reason) for each in found.models} == {("Ready", "")}
     assert found.finding("Ready").status == "True"
-    assert "Insufficient cpu" in found.finding("Programmed").message
+    assert "2 GPUs are missing" in found.finding("Programmed").message
+
+
+def test_what_keeps_the_second_cluster_from_taking_over_is_told():
+    failed = Application(
+        "model-general", "DEPLOY_FAILED", message="Traceback:\n  x\nValueError: no such dtype"
+    )
+    found = status(desk(), silent(observed(), coming={"model-general": failed}), REVISION).finding(
+        "Programmed"
+    )
+
+    assert found.reason == "NewClusterFailed"
+    assert "model-general: ValueError: no such dtype" in found.message
+
+
+def test_beside_a_second_cluster_a_model_that_failed_keeps_its_cause():
+    failed = {"name": "triage", "state": "Failed", "reason": "DeployFailed", "message": "ValueError: no file"}
+    seen = silent(observed({"triage": "Pending"}), coming={}, last_failures=last_failures([failed]))
+
+    assert "ValueError: no file" in model("triage", seen).message
 
 
 def test_a_rejected_table_is_told_with_its_cause():
