@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from folio_api.meta import Key
 from folio_api.table import GatewayState
+from folio_operator.applications import application
 from folio_operator.apply import Applier, is_owned
 from folio_operator.canary import Course, course
 from folio_operator.children import Installation, Manifest, gateway_secret
@@ -53,7 +54,7 @@ from folio_operator.resting import Rest, looked, telling
 from folio_operator.status import Finding, absent
 from folio_operator.store import Store
 from folio_operator.trials import Tallies
-from folio_operator.world import Observed, Portfolio
+from folio_operator.world import Application, Observed, Portfolio
 
 
 @dataclass(frozen=True)
@@ -195,11 +196,10 @@ class Reconciler:
         key = gathered.portfolio.key
         secret = Key(key.namespace, gateway_secret(gathered.portfolio))
         seen = replace(self._look(body, gathered), gateway=await self._ask_gateway(key, secret))
-        # What is asked for goes to the cluster that comes up, where there is one, and fails or runs there.
-        asked = seen.applications if seen.coming is None else seen.coming
-        again, retry_seconds = self.patience.due(key, asked, self.monotonic())
+        again, retry_seconds = self.patience.due(key, _left_to_us(gathered, seen), self.monotonic())
         trouble = None
         if decision.begins_anew and gathered.service is not None and is_owned(gathered.service, body):
+            self.realizer.drains.forget(key)
             trouble = await hindrance(self.leaver.leave(body))
             if trouble is None:  # the next pass makes it
                 return body.get("status") or {}, seen.gateway, 0.0, None
@@ -307,6 +307,22 @@ class Reconciler:
         waits.append(self.deaths.seconds_until_over(gathered.portfolio.key, now))
         finite = [each for each in waits if each is not None and each != float("inf")]
         return max(min(finite), 0.0) if finite else None
+
+
+def _left_to_us(gathered: Gathered, seen: Observed) -> Mapping[str, Application]:
+    """Return the applications of the cluster that what is asked for goes to: the one that comes up where one
+    does. Those that are unhealthy and have replicas are Serve's, which goes on replacing them.
+    """
+    if seen.coming is not None:
+        return seen.coming
+    counts = {each.name: each.replicas for each in (seen.gateway.models if seen.gateway else ())}
+    portfolio = gathered.portfolio
+    alive = {application(portfolio, each) for each in portfolio.members if counts.get(each.name)}
+    return {
+        name: each
+        for name, each in seen.applications.items()
+        if each.state != "UNHEALTHY" or name not in alive
+    }
 
 
 def _status(store: Store, key: Key) -> Mapping[str, Any] | None:

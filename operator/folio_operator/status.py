@@ -15,7 +15,6 @@ from folio_api.types import duration_text
 from folio_operator import effective
 from folio_operator.applications import application as application_of
 from folio_operator.last_failure import TRIED_AGAIN, after_failure
-from folio_operator.retry import has_given_up
 from folio_operator.succession import next_version
 from folio_operator.world import Application, Blocked, Member, Observed, Portfolio
 
@@ -116,17 +115,17 @@ def _state(portfolio: Portfolio, member: Member, observed: Observed, revision: s
     if host is None or not effective.has_own_application(host):
         silent = ModelState(name=member.name, state="Pending", reason="Unseen")
         return _in_time(member, seen or silent, observed.gateway)
-    application = observed.applications.get(application_of(portfolio, host))
+    told = observed.coming if seen is None and observed.coming else observed.applications
+    application = told.get(application_of(portfolio, host))
     coming = next_version(observed.gateway, revision, member.name)
     is_missing = application is None and bool(observed.applications)
     if coming is None and is_missing and confirmed_revision(observed.gateway) != revision:
         coming = ModelState(name=member.name, state="Pending", reason="NotDeployed")
     is_next = seen is not None and answers(seen) and coming is not None and not answers(coming)
-    if seen is not None and not is_next and not observed.applications:
-        found = seen
-    else:
-        found = _with_cause(member, application, coming if is_next else seen)
-    found = _with_last_failure(_with_obstacle(host, found, observed), observed)
+    word = coming if is_next else seen
+    if word is None or observed.applications:
+        word = _with_cause(member, application, word)
+    found = _with_last_failure(_with_obstacle(host, word, observed), observed)
     found = _in_time(member, found, observed.gateway)
     return _beside(seen, found) if seen is not None and is_next else found
 
@@ -232,13 +231,13 @@ def _unseen(observed: Observed, kind: str, truth: Truth, reason: str) -> Finding
 def _programmed(observed: Observed, revision: str, models: tuple[ModelState, ...]) -> Finding:
     gateway = observed.gateway
     if gateway is None:
-        return _unseen(observed, "Programmed", "Unknown", "GatewayUnseen")
+        return _failed_there(observed) or _unseen(observed, "Programmed", "Unknown", "GatewayUnseen")
     behind = [replica for replica in gateway.replicas if replica.revision != revision]
     rejected = next((replica.rejected for replica in behind if replica.rejected), None)
     if rejected:
         return Finding("Programmed", "False", "Rejected", f"the last good revision keeps serving: {rejected}")
     if observed.coming is not None:
-        return _moving(observed, observed.coming)
+        return _failed_there(observed) or _moving(observed)
     if behind and all(replica.candidate == revision for replica in behind):
         return _coming(revision, models)
     if behind:
@@ -247,14 +246,15 @@ def _programmed(observed: Observed, revision: str, models: tuple[ModelState, ...
     return Finding("Programmed", "True", "Confirmed", f"every gateway replica runs on {revision}")
 
 
-def _moving(observed: Observed, coming: Mapping[str, Application]) -> Finding:
-    """Return that another cluster comes up, with what keeps it from that: KubeRay waits for all of its
-    applications.
-    """
-    failed = [f"{name}: {_why(each)}" for name, each in sorted(coming.items()) if has_given_up(each)]
-    if failed:
-        message = f"the Ray cluster before it serves on, for in the new one {'; '.join(failed)}"
-        return Finding("Programmed", "False", NEW_CLUSTER_FAILED, message)
+def _failed_there(observed: Observed) -> Finding | None:
+    """Return what fails in a cluster that comes up, if it does: KubeRay waits for all of its applications."""
+    told = sorted((observed.coming or {}).items())
+    failed = [f"{name}: {_why(each)}" for name, each in told if each.state == "DEPLOY_FAILED"]
+    message = f"in the new Ray cluster {'; '.join(failed)}"
+    return Finding("Programmed", "False", NEW_CLUSTER_FAILED, message) if failed else None
+
+
+def _moving(observed: Observed) -> Finding:
     blocked = _blocked(observed, HEAD, GATEWAY, *observed.blocked)
     why = f": {blocked.message}" if blocked else ""
     message = f"a new Ray cluster comes up, and the one before it serves until it does{why}"

@@ -21,8 +21,6 @@ GONE_SECONDS = 150
 LET_GO_SECONDS = 60
 RAY_PODS = "folio.dev/portfolio,ray.io/node-type in (head,worker)"
 """Not those in which KubeRay cleans Redis."""
-UNSEEN = {("Programmed", "GatewayUnseen"), ("Ready", "NoGateway")}
-"""What is said where the gateway did not answer the operator in time: a fault's or a move's own moment."""
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -82,9 +80,11 @@ class Story:
         return ("", "")
 
     def untrue(self, name: str) -> set[tuple[str, str]]:
-        """Return what a portfolio says now is not so, and why."""
-        found = ((each, *self.condition(name, each)) for each in ("Programmed", "ModelsReady", "Ready"))
-        return {(kind, reason) for kind, status, reason in found if status != "True"}
+        """Return what a portfolio says now is not so, and why; nothing where no gateway answered it in time."""
+        found = {each: self.condition(name, each) for each in ("Programmed", "ModelsReady", "Ready")}
+        if found["Programmed"][0] == "Unknown":
+            return set()
+        return {(kind, reason) for kind, (status, reason) in found.items() if status != "True"}
 
     def model(self, portfolio: str, name: str) -> dict[str, Any]:
         models = self.status(portfolio).get("models", ())

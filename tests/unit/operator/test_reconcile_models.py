@@ -66,6 +66,29 @@ async def test_a_model_that_fails_in_the_cluster_that_comes_up_is_told_and_tried
     await settled.pass_over()
     triage = next(each for each in settled.serve_config()["applications"] if each["name"] == "model-triage")
     assert triage["args"]["nonce"] == "1"
+    settled.cluster.writes.clear()
+    await settled.pass_over()
+    assert "apply RayService/desk" not in settled.cluster.writes
+
+
+@pytest.mark.parametrize(("replicas", "nonce"), [(1, ""), (0, "1")])
+async def test_an_unhealthy_model_with_replicas_is_left_to_serve(settled: Shell, replicas: int, nonce: str):
+    unhealthy = {"status": "UNHEALTHY", "message": "a replica's health check failed"}
+    statuses = settled.service()["status"]["activeServiceStatus"]["applicationStatuses"]
+    told = {**statuses, "model-triage": unhealthy}
+    settled.cluster.edit(kinds.RAY_SERVICE, DESK, "status.activeServiceStatus.applicationStatuses", told)
+    said = settled.gateways.answer
+    assert said is not None
+    models = [
+        each.model_copy(update={"replicas": replicas} if each.name == "triage" else {})
+        for each in said.models
+    ]
+    settled.gateways.answer = said.model_copy(update={"models": tuple(models)})
+    await settled.pass_over()
+    settled.clock.seconds += 31
+    await settled.pass_over()
+    triage = next(each for each in settled.serve_config()["applications"] if each["name"] == "model-triage")
+    assert triage["args"]["nonce"] == nonce
 
 
 async def test_a_model_that_is_tried_again_tells_its_last_failure_even_by_another_operator(settled: Shell):

@@ -111,6 +111,17 @@ def test_what_keeps_the_second_cluster_from_taking_over_is_told():
     assert "model-general: ValueError: no such dtype" in found.message
 
 
+def test_what_fails_in_the_second_cluster_is_told_where_the_first_is_gone():
+    failed = Application("model-general", "DEPLOY_FAILED", message="ValueError: no such dtype")
+    found = status(desk(), Observed(coming={"model-general": failed}), REVISION)
+
+    assert found.finding("Programmed").reason == "NewClusterFailed"
+    assert found.finding("Ready").reason == "NoGateway"
+    assert (
+        next(each for each in found.models if each.name == "general").message == "ValueError: no such dtype"
+    )
+
+
 def test_beside_a_second_cluster_a_model_that_failed_keeps_its_cause():
     failed = {"name": "triage", "state": "Failed", "reason": "DeployFailed", "message": "ValueError: no file"}
     seen = silent(observed({"triage": "Pending"}), coming={}, last_failures=last_failures([failed]))
