@@ -216,18 +216,14 @@ def config_map_references(members: Iterable[Member]) -> Iterator[tuple[Member, s
 
 def observed(service: Body | None, gateway: GatewayState | None) -> Observed:
     """Return what Serve said through KubeRay, and what the gateway says itself."""
-    serving, coming = (
-        _active_status(service),
-        ((service or {}).get("status") or {}).get("pendingServiceStatus"),
-    )
-    is_moving = has_gateway(service) and bool((coming or {}).get("rayClusterName"))
+    serving, coming = _active_status(service), _pending_status(service)
+    is_moving = has_gateway(service) and bool(coming.get("rayClusterName"))
     return Observed(_applications(serving), gateway, coming=_applications(coming) if is_moving else None)
 
 
 def gateway_trouble(service: Body | None) -> Iterator[Obstacle]:
     """Return why the gateway itself fails, in the cluster that serves or in the first one."""
-    status = (service or {}).get("status") or {}
-    for each in (_active_status(service), status.get("pendingServiceStatus") or {}):
+    for each in (_active_status(service), _pending_status(service)):
         found = (each.get("applicationStatuses") or {}).get(GATEWAY)
         application = _application(GATEWAY, found) if found else None
         if application is not None and application.state in ("DEPLOY_FAILED", "UNHEALTHY"):
@@ -252,8 +248,13 @@ def _active_status(service: Body | None) -> Mapping[str, Any]:
     return status.get("activeServiceStatus") or {}
 
 
-def _applications(status: Mapping[str, Any] | None) -> dict[str, Application]:
-    found = (status or {}).get("applicationStatuses") or {}
+def _pending_status(service: Body | None) -> Mapping[str, Any]:
+    status = (service or {}).get("status") or {}
+    return status.get("pendingServiceStatus") or {}
+
+
+def _applications(status: Mapping[str, Any]) -> dict[str, Application]:
+    found = status.get("applicationStatuses") or {}
     return {name: _application(name, each) for name, each in found.items()}
 
 
